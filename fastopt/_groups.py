@@ -1,0 +1,105 @@
+"""Parameter groups: what an optimizer keeps for each set of parameters that share hyper-parameters."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastopt.kernels import _backend
+from fastopt.kernels._checks import Array, as_array, check_streams
+from fastopt.kernels._sweep import Sweep, prepare
+
+
+class Group:
+    """Parameters that share hyper-parameters; each hyper-parameter is an attribute that may be set between steps.
+
+    Attributes
+    ----------
+    params : list of ndarray
+        The arrays that the steps update.
+    names : list of str
+        Their names in the state: the keys of a mapping, else consecutive numbers.
+    state : dict of str to list of ndarray
+        State arrays by name, each list parallel to `params`.
+    lr : float or schedule
+        Learning rate; the optimizer's further hyper-parameters are attributes too.
+    """
+
+    lr: Any
+    rule: str
+
+    def __init__(self, params: Any, label: str, first_number: int, hyper: Mapping[str, Any]) -> None:
+        self._single = not isinstance(params, list | tuple | Mapping)
+        self._keys = list(params) if isinstance(params, Mapping) else None
+        values = self._arrays_of(params, "params" + label)
+        keys = self._keys if self._keys is not None else range(len(values))
+        self.suffixes = [label] if self._single else [f"{label}[{key!r}]" for key in keys]
+        self.params = [as_array(v, "params" + suffix) for v, suffix in zip(values, self.suffixes, strict=True)]
+        self.names = [str(key) for key in self._keys or range(first_number, first_number + len(values))]
+        self.state: dict[str, list[Array]] = {}
+        self._sweep: Sweep | None = None
+        self._bound_by: object = None
+        check_streams(["params"], [self.params], self.suffixes)
+        for name, value in hyper.items():
+            setattr(self, name, value)
+
+    def allocate(self, rule: str, states: Mapping[str, float]) -> None:
+        """Choose the update rule and fill its state arrays, given by name, with their initial values."""
+        self.rule = rule
+        self.state = {name: [np.full_like(p, value) for p in self.params] for name, value in states.items()}
+
+    def bind(self, grads: Any) -> Sweep:
+        """Return a sweep over parameters, `grads` and state, or raise before anything is written."""
+        values = self._arrays_of(grads, "grads")
+        sweep = self._sweep if self._bound_by is _backend.active else None
+        if sweep is not None and sweep.rebind(values):
+            return sweep
+        if len(values) != len(self.params):
+            raise ValueError(f"grads: expected {len(self.params)} arrays like params, got {len(values)}")
+        values = [as_array(value, "grad" + suffix) for value, suffix in zip(values, self.suffixes, strict=True)]
+        if sweep is None or not sweep.rebind(values):
+            streams = (self.params, values, *self.state.values())
+            sweep = prepare(("param", "grad", *self.state), streams, self.suffixes)
+        self._sweep, self._bound_by = sweep, _backend.active
+        return sweep
+
+    def _arrays_of(self, values: Any, what: str) -> Sequence[Any]:
+        """Return the arrays in `values`, which must have the structure of the parameters."""
+        if self._single:
+            return [values]
+        if self._keys is None:
+            if not isinstance(values, list | tuple):
+                raise TypeError(f"{what}: expected a list of arrays like params, got {type(values).__name__}")
+            return values
+        if not isinstance(values, Mapping):
+            raise TypeError(f"{what}: expected a mapping of names to arrays like params, got {type(values).__name__}")
+        if len(values) != len(self._keys) or any(key not in values for key in self._keys):
+            missing = [key for key in self._keys if key not in values]
+            unknown = [key for key in values if key not in self._keys]
+            raise ValueError(f"{what}: expected the keys of params, got missing {missing} and unknown {unknown}")
+        return [values[key] for key in self._keys]
+
+
+def make_groups(params: Any, defaults: Mapping[str, Any]) -> list[Group]:
+    """Split `params` into groups: a list of mappings with the key ``"params"`` is one, anything else is one group."""
+    grouped = isinstance(params, list | tuple) and any(isinstance(entry, Mapping) for entry in params)
+    groups: list[Group] = []
+    for i, entry in enumerate(params if grouped else [{"params": params}]):
+        label = f"[{i}]" if grouped else ""
+        if not isinstance(entry, Mapping) or "params" not in entry:
+            raise TypeError(f"params{label}: expected a group, a mapping with the key 'params', got {type(entry).__name__}")
+        hyper = {key: value for key, value in entry.items() if key != "params"}
+        unknown = hyper.keys() - defaults.keys()
+        if unknown:
+            known = ", ".join(defaults)
+            raise TypeError(f"params{label}: expected hyper-parameters among {known}, got {sorted(map(str, unknown))}")
+        first_number = sum(len(group.params) for group in groups)
+        groups.append(Group(entry["params"], label, first_number, {**defaults, **hyper}))
+    arrays = [array for group in groups for array in group.params]
+    names = [name for group in groups for name in group.names]
+    if not arrays:
+        raise ValueError("params: expected at least one array, got none")
+    if len(set(names)) < len(names):
+        raise ValueError(f"params: expected distinct names, got {sorted(n for n in set(names) if names.count(n) > 1)}")
+    check_streams(["params"], [arrays], [suffix for group in groups for suffix in group.suffixes])
+    return groups

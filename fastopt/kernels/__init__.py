@@ -1,0 +1,451 @@
+"""The functional interface: one function per update rule, arrays updated in place.
+
+Every array argument is one array, or a list of arrays of which the i-th entries belong together; a whole model is then
+one call. Arrays are float32 or float64, alike in dtype and shape within a tensor, of any layout (equally C- or
+F-contiguous ones are fastest), and share no memory. Besides NumPy arrays, objects that lend their memory through the
+buffer protocol or DLPack are taken. Gradients are only read; NaN and infinity in them flow through the formulas as
+IEEE 754 says.
+
+All arguments are checked before the first element is written. Every function raises
+
+- `TypeError` for what is not an array, for a dtype that is not supported or differs within a tensor, for a
+  hyper-parameter that is not a number;
+- `ValueError` for a shape that differs, a read-only parameter or state, memory shared between arrays, lists of different
+  lengths, a hyper-parameter out of its range or NaN.
+
+In the formulas ``g = grad_scale * grad + weight_decay * param``: `grad_scale` (finite) serves clipping, loss scaling and,
+with -1, maximization; `weight_decay` (>= 0) is the L2 penalty's. Both are part of the one pass.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastopt.kernels import _backend, _scalars
+from fastopt.kernels._checks import Array
+from fastopt.kernels._sweep import prepare
+from fastopt.kernels._threads import run
+
+__all__ = ["adagrad", "adam", "adamw", "momentum", "rmsprop", "sgd"]
+
+Arrays = Array | Sequence[Array]
+
+_ADAM = ("param", "grad", "exp_avg", "exp_avg_sq")
+_AMSGRAD = (*_ADAM, "max_exp_avg_sq")
+
+
+def _apply(rule: str, names: tuple[str, ...], arrays: tuple[Any, ...], scalars: tuple[float, ...]) -> None:
+    run(_backend.active.bind(arrays) or prepare(names, arrays), rule, scalars)
+
+
+def sgd(param: Arrays, grad: Arrays, *, lr: float, weight_decay: float = 0.0, grad_scale: float = 1.0) -> None:
+    """Stochastic gradient descent: ``p -= lr * g``.
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    lr : float
+        Learning rate, finite, >= 0.
+    weight_decay, grad_scale : float
+        ``g = grad_scale * grad + weight_decay * param``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    H. Robbins and S. Monro, "A Stochastic Approximation Method", 1951. ``torch.optim.SGD``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad = np.array([1.0, 2.0]), np.array([0.5, -0.5])
+    >>> kernels.sgd(param, grad, lr=0.1)
+    >>> param
+    array([0.95, 2.05])
+    """
+    _apply("sgd", ("param", "grad"), (param, grad), _scalars.sgd(lr, weight_decay, grad_scale))
+
+
+def momentum(
+    param: Arrays,
+    grad: Arrays,
+    momentum_buffer: Arrays,
+    *,
+    lr: float,
+    momentum: float,
+    dampening: float = 0.0,
+    nesterov: bool = False,
+    lr_in_velocity: bool = False,
+    first_step: bool = False,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> None:
+    """Gradient descent with momentum, in the two conventions that are in use.
+
+    PyTorch and optax keep the rate outside the buffer::
+
+        b = momentum * b + (1 - dampening) * g
+        p -= lr * b                              # Nesterov: p -= lr * (g + momentum * b)
+
+    Keras, scikit-learn and "Neural Networks from Scratch" keep it inside (`lr_in_velocity`)::
+
+        u = momentum * u - lr * g
+        p += u                                   # Nesterov: p += momentum * u - lr * g
+
+    The two differ as soon as the rate changes between steps.
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    momentum_buffer : like `param`
+        The velocity, b or u; zeros before the first step.
+    lr : float
+        Learning rate, finite, >= 0.
+    momentum : float
+        Share of the velocity that is kept, in [0, 1].
+    dampening : float
+        Share of the gradient that is held back from b, in [0, 1]; 0 with `lr_in_velocity`.
+    nesterov : bool
+        Look ahead along the velocity.
+    lr_in_velocity : bool
+        Take the second convention.
+    first_step : bool
+        Set ``b = g``, as PyTorch does at the first step whatever `dampening` says. Without dampening a buffer of
+        zeros comes to the same.
+    weight_decay, grad_scale : float
+        ``g = grad_scale * grad + weight_decay * param``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    B. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964. I. Sutskever et al., "On the
+    importance of initialization and momentum in deep learning", 2013, eq. 1-4. ``torch.optim.SGD``,
+    ``keras.optimizers.SGD``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, buffer = np.array([1.0, 2.0]), np.array([0.5, -0.5]), np.zeros(2)
+    >>> for _ in range(2):
+    ...     kernels.momentum(param, grad, buffer, lr=0.1, momentum=0.9)
+    >>> param, buffer
+    (array([0.855, 2.145]), array([ 0.95, -0.95]))
+    """
+    scalars = _scalars.momentum(
+        lr, momentum, dampening, nesterov, lr_in_velocity, first_step, weight_decay, grad_scale
+    )
+    _apply("momentum", ("param", "grad", "momentum_buffer"), (param, grad, momentum_buffer), scalars)
+
+
+def adagrad(
+    param: Arrays,
+    grad: Arrays,
+    sum: Arrays,
+    *,
+    lr: float,
+    eps: float = 1e-10,
+    eps_in_sqrt: bool = False,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> None:
+    """AdaGrad: each element's rate shrinks with the gradients it has seen.
+
+    ::
+
+        s += g**2
+        p -= lr * g / (sqrt(s) + eps)            # eps_in_sqrt: sqrt(s + eps)
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    sum : like `param`
+        Sum s of squared gradients; before the first step zeros (PyTorch) or 0.1 (Keras, TensorFlow 1).
+    lr : float
+        Learning rate, finite, >= 0.
+    eps : float
+        Finite, >= 0.
+    eps_in_sqrt : bool
+        Add `eps` under the root, as Keras does.
+    weight_decay, grad_scale : float
+        ``g = grad_scale * grad + weight_decay * param``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    J. Duchi, E. Hazan and Y. Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization",
+    2011. ``torch.optim.Adagrad``, ``keras.optimizers.Adagrad``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, sum = np.array([1.0, 2.0]), np.array([3.0, -4.0]), np.zeros(2)
+    >>> kernels.adagrad(param, grad, sum, lr=0.1)
+    >>> param.round(6), sum
+    (array([0.9, 2.1]), array([ 9., 16.]))
+    """
+    scalars = _scalars.adagrad(lr, eps, eps_in_sqrt, weight_decay, grad_scale)
+    _apply("adagrad", ("param", "grad", "sum"), (param, grad, sum), scalars)
+
+
+def rmsprop(
+    param: Arrays,
+    grad: Arrays,
+    square_avg: Arrays,
+    momentum_buffer: Arrays | None = None,
+    grad_avg: Arrays | None = None,
+    *,
+    lr: float,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    eps_in_sqrt: bool = False,
+    momentum: float = 0.0,
+    lr_in_velocity: bool = False,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> None:
+    """RMSProp: AdaGrad with a sum that forgets; with momentum, and centered, where their arrays are given.
+
+    ::
+
+        s = alpha * s + (1 - alpha) * g**2
+        a = alpha * a + (1 - alpha) * g          # grad_avg, if given: centered
+        d = s                                    # centered: max(s - a**2, 0)
+        u = g / (sqrt(d) + eps)                  # eps_in_sqrt: g / sqrt(d + eps)
+        p -= lr * u                              # without momentum_buffer
+
+        b = momentum * b + u                     # with momentum_buffer
+        p -= lr * b                              # lr_in_velocity: b = momentum * b + lr * u;  p -= b
+
+    Rounding can make ``s - a**2`` slightly negative, where PyTorch's result is NaN; here it counts as 0.
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    square_avg : like `param`
+        Moving average s of the squared gradient; before the first step zeros (PyTorch, Keras) or ones (TensorFlow 1).
+    momentum_buffer : like `param`, optional
+        The velocity b; zeros before the first step.
+    grad_avg : like `param`, optional
+        Moving average a of the gradient; zeros before the first step.
+    lr : float
+        Learning rate, finite, >= 0.
+    alpha : float
+        Share of the averages that is kept, in [0, 1). Keras and "Neural Networks from Scratch" call it rho.
+    eps : float
+        Finite, >= 0.
+    eps_in_sqrt : bool
+        Add `eps` under the root, as Keras and TensorFlow 1 do.
+    momentum : float
+        Share of the velocity that is kept, in [0, 1]; other than 0 it needs `momentum_buffer`.
+    lr_in_velocity : bool
+        Keep the rate inside the velocity, as Keras and TensorFlow 1 do.
+    weight_decay, grad_scale : float
+        ``g = grad_scale * grad + weight_decay * param``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    T. Tieleman and G. Hinton, "Lecture 6.5: rmsprop", COURSERA, 2012. Centered: A. Graves, "Generating Sequences With
+    Recurrent Neural Networks", 2013, eq. 38-45. ``torch.optim.RMSprop``, ``keras.optimizers.RMSprop``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, square_avg = np.array([1.0, 2.0]), np.array([3.0, -4.0]), np.zeros(2)
+    >>> kernels.rmsprop(param, grad, square_avg, lr=0.01, alpha=0.9)
+    >>> param.round(4), square_avg.round(4)
+    (array([0.9684, 2.0316]), array([0.9, 1.6]))
+    """
+    names: tuple[str, ...] = ("param", "grad", "square_avg")
+    arrays: tuple[Any, ...] = (param, grad, square_avg)
+    rule = "rmsprop"
+    if grad_avg is not None:
+        names, arrays, rule = (*names, "grad_avg"), (*arrays, grad_avg), rule + "_centered"
+    if momentum_buffer is not None:
+        names, arrays, rule = (*names, "momentum_buffer"), (*arrays, momentum_buffer), rule + "_momentum"
+    elif momentum:
+        raise ValueError(f"momentum_buffer: expected an array like param with momentum {momentum!r}, got None")
+    scalars = _scalars.rmsprop(
+        lr,
+        alpha,
+        eps,
+        eps_in_sqrt,
+        None if momentum_buffer is None else momentum,
+        lr_in_velocity,
+        weight_decay,
+        grad_scale,
+    )
+    _apply(rule, names, arrays, scalars)
+
+
+def adam(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg: Arrays,
+    exp_avg_sq: Arrays,
+    max_exp_avg_sq: Arrays | None = None,
+    *,
+    step: int,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    eps_hat: bool = False,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+) -> None:
+    """Adam, with bias correction; AMSGrad where its array is given.
+
+    ::
+
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        v = max of all v so far                  # in the denominator, if max_exp_avg_sq is given: AMSGrad
+        p -= lr * m_hat / (sqrt(v_hat) + eps)    # m_hat = m / (1 - beta1**step), v_hat = v / (1 - beta2**step)
+
+    With `eps_hat`, the form before section 2.1 of the paper, in which epsilon is not bias-corrected::
+
+        p -= lr * sqrt(1 - beta2**step) / (1 - beta1**step) * m / (sqrt(v) + eps)
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    exp_avg : like `param`
+        First moment m; zeros before the first step.
+    exp_avg_sq : like `param`
+        Second moment v; zeros before the first step.
+    max_exp_avg_sq : like `param`, optional
+        Largest v so far; zeros before the first step.
+    step : int
+        Number of this step, counted from 1.
+    lr : float
+        Learning rate, finite, >= 0.
+    beta1, beta2 : float
+        Shares of the moments that are kept, in [0, 1).
+    eps : float
+        Finite, >= 0.
+    eps_hat : bool
+        Take the second form, as Keras, scikit-learn and thinc do.
+    weight_decay, grad_scale : float
+        ``g = grad_scale * grad + weight_decay * param``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1 and section 2. S. Reddi, S. Kale
+    and S. Kumar, "On the Convergence of Adam and Beyond", 2018, algorithm 2. ``torch.optim.Adam``,
+    ``keras.optimizers.Adam``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad = np.array([1.0, 2.0]), np.array([3.0, -4.0])
+    >>> exp_avg, exp_avg_sq = np.zeros(2), np.zeros(2)
+    >>> kernels.adam(param, grad, exp_avg, exp_avg_sq, step=1, lr=0.1)
+    >>> param.round(6)
+    array([0.9, 2.1])
+
+    A whole model in one call:
+
+    >>> params, grads = [np.ones((4, 3)), np.ones(3)], [np.full((4, 3), 0.5), np.full(3, 0.5)]
+    >>> exp_avgs, exp_avg_sqs = [np.zeros((4, 3)), np.zeros(3)], [np.zeros((4, 3)), np.zeros(3)]
+    >>> kernels.adam(params, grads, exp_avgs, exp_avg_sqs, step=1, lr=0.1)
+    >>> params[1].round(6)
+    array([0.9, 0.9, 0.9])
+    """
+    scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale)
+    if max_exp_avg_sq is None:
+        _apply("adam", _ADAM, (param, grad, exp_avg, exp_avg_sq), scalars)
+    else:
+        _apply("amsgrad", _AMSGRAD, (param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq), scalars)
+
+
+def adamw(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg: Arrays,
+    exp_avg_sq: Arrays,
+    max_exp_avg_sq: Arrays | None = None,
+    *,
+    step: int,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    eps_hat: bool = False,
+    weight_decay: float = 1e-2,
+    grad_scale: float = 1.0,
+) -> None:
+    """Adam with decoupled weight decay: ``p -= lr * weight_decay * p``, then `adam` with ``g = grad_scale * grad``.
+
+    Parameters
+    ----------
+    param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq
+        As in `adam`.
+    step, lr, beta1, beta2, eps, eps_hat, grad_scale
+        As in `adam`.
+    weight_decay : float
+        Share of the parameter that goes at rate 1, finite, >= 0; it does not enter the moments.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2. ``torch.optim.AdamW``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad = np.array([1.0, 2.0]), np.array([3.0, -4.0])
+    >>> exp_avg, exp_avg_sq = np.zeros(2), np.zeros(2)
+    >>> kernels.adamw(param, grad, exp_avg, exp_avg_sq, step=1, lr=0.1, weight_decay=0.5)
+    >>> param.round(6)
+    array([0.85, 2.  ])
+    """
+    scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale)
+    if max_exp_avg_sq is None:
+        _apply("adam", _ADAM, (param, grad, exp_avg, exp_avg_sq), scalars)
+    else:
+        _apply("amsgrad", _AMSGRAD, (param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq), scalars)

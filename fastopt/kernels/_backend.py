@@ -1,0 +1,170 @@
+"""Choice of the backend: Cython, else Numba, else NumPy, or what the environment asks for."""
+
+import importlib
+import importlib.util
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol, overload
+
+BACKENDS = ("cython", "numba", "numpy")
+ISAS = ("v4", "v3", "baseline")
+
+_HOW_TO_COMPILE = "install a C compiler and reinstall fastopt"
+
+
+class Backend(Protocol):
+    """What a backend module offers."""
+
+    name: str
+    isa: str | None
+    TAKES_ANY_LENGTH: bool
+
+    def bind(self, streams: Sequence[object]) -> Any:
+        """Return a sweep over ordinary arrays, or None where they need the chunked one."""
+
+    def update(self, rule: str, arrays: Sequence[Any], scalars: Sequence[float]) -> None:
+        """Apply `rule` to contiguous one-dimensional arrays of one dtype."""
+
+
+def load(name: str, isa: str | None = None) -> Backend:
+    """Return the backend `name`, with `isa` for one instruction set of the compiled kernels.
+
+    Raises
+    ------
+    ValueError
+        `name` or `isa` is not one of `BACKENDS`, `ISAS`.
+    ImportError
+        The backend cannot be had here; the message says what to do.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {name!r}")
+    if isa is not None and isa not in ISAS:
+        raise ValueError(f"isa: expected one of {', '.join(ISAS)}, got {isa!r}")
+    if name == "cython":
+        return _load_compiled(isa)
+    if name == "numba" and importlib.util.find_spec("numba") is None:
+        raise ImportError('the numba backend needs numba: pip install "fastopt[numba]"')
+    return importlib.import_module(f"fastopt.kernels._{name}")  # type: ignore[return-value]
+
+
+def _load_compiled(isa: str | None) -> Backend:
+    try:
+        baseline = importlib.import_module("fastopt.kernels._cython_baseline")
+    except ImportError as error:
+        raise ImportError(f"the compiled kernels are not installed ({error}): {_HOW_TO_COMPILE}") from error
+    best = baseline.best_isa()
+    if isa is not None and ISAS.index(isa) < ISAS.index(best):
+        raise ImportError(f"the {isa} kernels cannot run: this processor or operating system supports {best} at best")
+    for candidate in ISAS[ISAS.index(isa or best) :]:
+        try:
+            return importlib.import_module(f"fastopt.kernels._cython_{candidate}")  # type: ignore[return-value]
+        except ModuleNotFoundError:
+            if isa is not None:
+                raise ImportError(f"the {isa} kernels cannot run: this build has none") from None
+    return baseline  # type: ignore[return-value]
+
+
+def _choose() -> Backend:
+    """Honour FASTOPT_BACKEND and FASTOPT_ISA, else take the best backend there is."""
+    name, isa = os.environ.get("FASTOPT_BACKEND") or None, os.environ.get("FASTOPT_ISA") or None
+    for variable, value, values in (("FASTOPT_BACKEND", name, BACKENDS), ("FASTOPT_ISA", isa, ISAS)):
+        if value is not None and value not in values:
+            raise ValueError(f"{variable}: expected one of {', '.join(values)}, got {value!r}")
+    if name is not None or isa is not None:
+        return load(name or "cython", isa if name in (None, "cython") else None)
+    try:
+        return load("cython")
+    except ImportError as error:
+        reason = error
+    backend = load("numba" if importlib.util.find_spec("numba") else "numpy")
+    slower = {"numba": "starts slower and takes longer on small arrays", "numpy": "is several times slower"}
+    install = "" if backend.name == "numba" else ' (or: pip install "fastopt[numba]")'
+    warnings.warn(
+        f"fastopt runs on its {backend.name} backend, which {slower[backend.name]}: {reason}{install}. "
+        f"FASTOPT_BACKEND={backend.name} silences this warning.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return backend
+
+
+active: Backend = _choose()
+
+
+@contextmanager
+def using(name: str, isa: str | None = None) -> Iterator[Backend]:
+    """Run a block of code on another backend; not for several threads at once."""
+    global active
+    before, active = active, load(name, isa)
+    try:
+        yield active
+    finally:
+        active = before
+
+
+@overload
+def show_config(mode: Literal["stdout"] = ...) -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Show which kernels run: backend, instruction set, threads and versions.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Print the configuration, or return it as a dictionary (as `numpy.show_config` does).
+
+    Returns
+    -------
+    dict or None
+        With ``mode="dicts"``: keys ``fastopt``, ``backend``, ``instruction_set``, ``threads``, ``backends``
+        (those that can be had here), ``numpy``, ``python`` and ``machine``.
+
+    Raises
+    ------
+    ValueError
+        `mode` is neither of the two.
+
+    Examples
+    --------
+    >>> import fastopt
+    >>> fastopt.show_config("dicts")["backend"] in ("cython", "numba", "numpy")
+    True
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode: expected 'stdout' or 'dicts', got {mode!r}")
+    import numpy as np
+
+    import fastopt
+    from fastopt.kernels._threads import get_num_threads
+
+    config = {
+        "fastopt": fastopt.__version__,
+        "backend": active.name,
+        "instruction_set": active.isa,
+        "threads": get_num_threads(),
+        "backends": [name for name in BACKENDS if _can_load(name)],
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+    if mode == "dicts":
+        return config
+    for key, value in config.items():
+        shown = ", ".join(value) if isinstance(value, list) else value
+        sys.stdout.write(f"{key.replace('_', ' '):<16} {shown if shown is not None else '-'}\n")
+    return None
+
+
+def _can_load(name: str) -> bool:
+    if name == "numba":  # whose import takes long
+        return importlib.util.find_spec("numba") is not None
+    try:
+        load(name)
+    except ImportError:
+        return False
+    return True

@@ -1,0 +1,138 @@
+"""Checks of array arguments, each with a message that names the array, the expected and the found.
+
+The compiled backend recognises the ordinary good case by itself; what it does not recognise comes here and is either
+refused or handed on as plain arrays. So there is one place that words errors, whatever the backend.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# The gradient is the second stream of every rule, and the only one that is not written.
+GRAD = 1
+
+# Work that NumPy may spend on deciding whether two interleaved views share an element.
+_OVERLAP_WORK = 100_000
+
+
+class _Span(NamedTuple):
+    """The bytes between an array's first and last element, and where the array stands among the arguments."""
+
+    begin: int
+    end: int
+    order: int
+    label: str
+    array: Array
+    written: bool
+
+
+def as_array(value: object, label: str) -> Array:
+    """Return the memory of `value` as a plain ndarray, without a copy.
+
+    Accepted are NumPy arrays (a subclass as its plain base), objects with the buffer protocol, and objects that speak
+    DLPack, such as CPU tensors.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{label}: expected an array without a mask, got {type(value).__name__}")
+    if isinstance(value, np.ndarray):
+        return value if type(value) is np.ndarray else value.view(np.ndarray)
+    if not isinstance(value, np.generic | bytes | bytearray):
+        try:
+            if hasattr(value, "__dlpack__"):
+                return np.from_dlpack(value, copy=False)
+            return np.asarray(memoryview(value))  # type: ignore[call-overload, no-any-return]
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            reason = f" ({error})" if hasattr(value, "__dlpack__") else ""
+            raise TypeError(
+                f"{label}: expected a NumPy array or an object that lends its memory, got {type(value).__name__}{reason}"
+            ) from error
+    raise TypeError(f"{label}: expected a NumPy array, got {type(value).__name__}")
+
+
+def as_streams(names: Sequence[str], values: Sequence[object]) -> tuple[list[list[Array]], list[str]]:
+    """Split each argument into its arrays; return them with the suffix that names each tensor in a message."""
+    lists = [value if isinstance(value, list | tuple) else None for value in values]
+    if lists[0] is None:
+        for name, found in zip(names, lists, strict=True):
+            if found is not None:
+                raise TypeError(f"{name}: expected one array like {names[0]}, got a {type(found).__name__}")
+        return [[as_array(value, name)] for name, value in zip(names, values, strict=True)], [""]
+    suffixes = [f"[{i}]" for i in range(len(lists[0]))]
+    streams = []
+    for name, found, value in zip(names, lists, values, strict=True):
+        if found is None:
+            raise TypeError(f"{name}: expected a list of arrays like {names[0]}, got {type(value).__name__}")
+        if len(found) != len(suffixes):
+            raise ValueError(f"{name}: expected {len(suffixes)} arrays like {names[0]}, got {len(found)}")
+        streams.append([as_array(item, name + suffix) for item, suffix in zip(found, suffixes, strict=True)])
+    return streams, suffixes
+
+
+def check_streams(names: Sequence[str], streams: Sequence[Sequence[Array]], suffixes: Sequence[str]) -> None:
+    """Refuse any tensor that a sweep could not update: the first stream sets what the others must look like.
+
+    `names` may leave the gradient out; then every stream is written.
+    """
+    spans = []
+    for name, stream in zip(names, streams, strict=True):
+        written = name != "grad"
+        for array, model, suffix in zip(stream, streams[0], suffixes, strict=True):
+            label = name + suffix
+            if model.dtype not in (np.float32, np.float64):
+                raise TypeError(f"{label}: expected dtype float32 or float64, got {describe(model.dtype)}")
+            if array.dtype != model.dtype:
+                raise TypeError(
+                    f"{label}: expected dtype {model.dtype} like {names[0]}{suffix}, got {describe(array.dtype)}"
+                )
+            if array.shape != model.shape:
+                raise ValueError(
+                    f"{label}: expected shape {model.shape} like {names[0]}{suffix}, got {array.shape}"
+                )
+            if written and not array.flags.writeable:
+                raise ValueError(f"{label}: expected a writable array, got a read-only one")
+            if written and _overlaps_itself(array):
+                raise ValueError(
+                    f"{label}: expected elements that share no memory, got shape {array.shape} with strides {array.strides}"
+                )
+            if array.size:
+                spans.append(_Span(*byte_bounds(array), len(spans), label, array, written))
+    _refuse_overlap(spans)
+
+
+def describe(dtype: np.dtype[Any]) -> str:
+    """Name of a dtype, with its byte order where that is the trouble."""
+    return str(dtype) if dtype.isnative else f"{dtype.name} of foreign byte order"
+
+
+def _overlaps_itself(array: Array) -> bool:
+    """Whether two elements may share memory: a zero stride, or windows laid over each other by ``as_strided``."""
+    reach = array.itemsize
+    axes = zip(array.strides, array.shape, strict=True)
+    for stride, length in sorted((abs(stride), length) for stride, length in axes if length > 1):
+        if stride < reach:
+            return True
+        reach += stride * (length - 1)
+    return False
+
+
+def _refuse_overlap(spans: list[_Span]) -> None:
+    """Refuse two arrays that share an element, unless both are only read."""
+    reaching: list[_Span] = []
+    for span in sorted(spans):
+        reaching = [other for other in reaching if other.end > span.begin]
+        for other in reaching:
+            if (span.written or other.written) and _share_memory(span.array, other.array):
+                first, second = sorted((span, other), key=lambda s: s.order)
+                raise ValueError(f"{second.label}: expected memory of its own, got memory shared with {first.label}")
+        reaching.append(span)
+
+
+def _share_memory(a: Array, b: Array) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=_OVERLAP_WORK)
+    except np.exceptions.TooHardError:
+        return True

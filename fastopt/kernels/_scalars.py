@@ -1,0 +1,154 @@
+"""Hyper-parameters to the scalars of the loops, in float64, once a call.
+
+Conventions (where epsilon sits, whether the rate is inside the velocity) are choices of scalars, so one loop serves
+every library's. Each function returns its scalars in the order of the rule's loop; all begin with the two that make
+``g = scale * grad + decay * param``.
+"""
+
+from math import inf, isfinite, sqrt
+from operator import index
+
+# What each hyper-parameter may be: the words of a message, and the test.
+_FRACTION = ("a number in [0, 1)", lambda value: 0.0 <= value < 1.0)
+_SHARE = ("a number in [0, 1]", lambda value: 0.0 <= value <= 1.0)
+_NOT_NEGATIVE = ("a finite number >= 0", lambda value: 0.0 <= value < inf)
+_RANGES = {
+    "alpha": _FRACTION,
+    "beta1": _FRACTION,
+    "beta2": _FRACTION,
+    "dampening": _SHARE,
+    "momentum": _SHARE,
+    "grad_scale": ("a finite number", isfinite),
+}
+
+
+def number(name: str, value: object) -> float:
+    """Return a hyper-parameter as a Python float, or raise an error that names it.
+
+    Raises
+    ------
+    TypeError
+        `value` is not a real number.
+    ValueError
+        `value` is out of the range of the hyper-parameter `name`, or NaN.
+    """
+    expected, fits = _RANGES.get(name, _NOT_NEGATIVE)
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name}: expected {expected}, got {value!r}")
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
+    except OverflowError:  # an integer beyond every float
+        result = inf
+    if not fits(result):
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")
+    return result
+
+
+def count(name: str, value: object) -> int:
+    """Return a step number as an int >= 1, or raise an error that names it."""
+    try:
+        result = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer >= 1, got {value!r}") from None
+    if result < 1:
+        raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
+    return result
+
+
+def sgd(lr: float, weight_decay: float, grad_scale: float) -> tuple[float, ...]:
+    """Scalars of ``p -= lr * g``."""
+    return number("grad_scale", grad_scale), number("weight_decay", weight_decay), number("lr", lr)
+
+
+def momentum(
+    lr: float,
+    momentum: float,
+    dampening: float,
+    nesterov: bool,
+    lr_in_velocity: bool,
+    first_step: bool,
+    weight_decay: float,
+    grad_scale: float,
+) -> tuple[float, ...]:
+    """Scalars of ``b = mu*b + a*g; p -= c1*b + c2*g``."""
+    scale, decay = number("grad_scale", grad_scale), number("weight_decay", weight_decay)
+    lr, mu, dampening = number("lr", lr), number("momentum", momentum), number("dampening", dampening)
+    if lr_in_velocity:
+        if dampening:
+            raise ValueError(f"dampening: expected 0 with lr_in_velocity, got {dampening!r}")
+        # The buffer holds Keras' velocity u, which is added: p += u, or p += mu*u - lr*g.
+        return (scale, decay, mu, -lr, -mu, lr) if nesterov else (scale, decay, mu, -lr, -1.0, 0.0)
+    keep, share = (0.0, 1.0) if first_step else (mu, 1.0 - dampening)
+    return (scale, decay, keep, share, lr * mu, lr) if nesterov else (scale, decay, keep, share, lr, 0.0)
+
+
+def adagrad(lr: float, eps: float, eps_in_sqrt: bool, weight_decay: float, grad_scale: float) -> tuple[float, ...]:
+    """Scalars of ``s += g*g; p -= lr*g / (sqrt(s + eps_in) + eps_out)``."""
+    scale, decay = number("grad_scale", grad_scale), number("weight_decay", weight_decay)
+    lr, eps = number("lr", lr), number("eps", eps)
+    return (scale, decay, lr, eps, 0.0) if eps_in_sqrt else (scale, decay, lr, 0.0, eps)
+
+
+def rmsprop(
+    lr: float,
+    alpha: float,
+    eps: float,
+    eps_in_sqrt: bool,
+    momentum: float | None,
+    lr_in_velocity: bool,
+    weight_decay: float,
+    grad_scale: float,
+) -> tuple[float, ...]:
+    """Scalars of ``s += a*(g*g - s); p -= lr*g / (sqrt(s + eps_in) + eps_out)``.
+
+    With momentum: ``b = mu*b + k*g / (...); p -= lr*b``.
+    """
+    scale, decay = number("grad_scale", grad_scale), number("weight_decay", weight_decay)
+    lr, a, eps = number("lr", lr), 1.0 - number("alpha", alpha), number("eps", eps)
+    common = (scale, decay, a, eps, 0.0) if eps_in_sqrt else (scale, decay, a, 0.0, eps)
+    if momentum is None:
+        return (*common, lr)
+    mu = number("momentum", momentum)
+    return (*common, mu, lr, 1.0) if lr_in_velocity else (*common, mu, 1.0, lr)
+
+
+def adam(
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    eps_hat: bool,
+    weight_decay: float,
+    decoupled: bool,
+    grad_scale: float,
+) -> tuple[float, ...]:
+    """Scalars of ``m += a1*(g-m); v += a2*(g*g-v); p = keep*p - lr*m / (sqrt(v) + eps)``.
+
+    The bias corrections go into the rate and epsilon: with ``c = sqrt(1 - beta2**t)``, the update
+    ``lr * m_hat / (sqrt(v_hat) + eps)`` is ``lr * c / (1 - beta1**t) * m / (sqrt(v) + eps * c)``.
+    """
+    try:  # The ordinary call, at a fraction of the cost of looking at each value by itself: the sum is a float
+        ordinary = (  # exactly when all are Python numbers.
+            type(lr + beta1 + beta2 + eps + weight_decay + grad_scale) is float
+            and type(step) is int
+            and step >= 1
+            and 0.0 <= lr < inf
+            and 0.0 <= beta1 < 1.0
+            and 0.0 <= beta2 < 1.0
+            and 0.0 <= eps < inf
+            and 0.0 <= weight_decay < inf
+            and -inf < grad_scale < inf
+        )
+    except (TypeError, OverflowError):
+        ordinary = False
+    if not ordinary:
+        step, lr, eps = count("step", step), number("lr", lr), number("eps", eps)
+        beta1, beta2 = number("beta1", beta1), number("beta2", beta2)
+        weight_decay, grad_scale = number("weight_decay", weight_decay), number("grad_scale", grad_scale)
+    keep, decay = (1.0 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
+    correction = sqrt(1.0 - beta2**step)
+    rate = lr * correction / (1.0 - beta1**step)
+    return grad_scale, decay, keep, 1.0 - beta1, 1.0 - beta2, rate, eps if eps_hat else eps * correction

@@ -1,0 +1,76 @@
+"""One pass of an update rule over all arrays of a model: bind the arrays, then run the rule over ranges of elements."""
+
+import weakref
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastopt.kernels import _backend
+from fastopt.kernels._checks import GRAD, Array, as_streams, check_streams
+
+# Elements of a chunk: few enough that the buffers of five streams stay in the cache.
+CHUNK = 8192
+
+
+class Sweep(Protocol):
+    """Checked arrays, ready for a rule: the compiled backend has its own, `ChunkedSweep` serves the rest."""
+
+    size: int
+
+    def rebind(self, grads: Sequence[Any]) -> bool:
+        """Take `grads` in place of the last gradients, or return False where they need a closer look."""
+
+    def release(self) -> None:
+        """Let go of the gradients."""
+
+    def run(self, rule: str, scalars: Sequence[float], start: int, stop: int) -> None:
+        """Apply `rule` to the elements from `start` up to `stop` of all tensors laid end to end."""
+
+
+class ChunkedSweep:
+    """A sweep over arrays of any layout: NumPy's iterator hands out contiguous chunks and copies only those that are not.
+
+    A strided array is thus updated in place through a buffer of fixed size.
+    """
+
+    def __init__(self, streams: Sequence[Sequence[Array]]) -> None:
+        self._streams: list[Sequence[Array]] = list(streams)
+        self._known = [weakref.ref(grad) for grad in streams[GRAD]]
+        self._bounds = list(accumulate((param.size for param in streams[0]), initial=0))
+        self.size = self._bounds[-1]
+
+    def rebind(self, grads: Sequence[Any]) -> bool:
+        """Take `grads` if they are the very arrays that were bound before."""
+        same = len(grads) == len(self._known) and all(
+            known() is grad for known, grad in zip(self._known, grads, strict=True)
+        )
+        if same:
+            self._streams[GRAD] = grads
+        return same
+
+    def release(self) -> None:
+        """Let go of the gradients, which the caller may not want to keep."""
+        self._streams[GRAD] = ()
+
+    def run(self, rule: str, scalars: Sequence[float], start: int, stop: int) -> None:
+        """Apply `rule` to the elements from `start` up to `stop` of all tensors laid end to end."""
+        backend = _backend.active
+        flags = ["external_loop", "buffered", "ranged"] + ["growinner"] * backend.TAKES_ANY_LENGTH
+        for tensor, (begin, end) in zip(zip(*self._streams, strict=True), pairwise(self._bounds), strict=True):
+            first, last = max(start, begin), min(stop, end)
+            if first >= last:
+                continue
+            access = [["readonly" if i == GRAD else "readwrite", "contig", "aligned"] for i in range(len(tensor))]
+            with np.nditer(tensor, flags, access, buffersize=CHUNK) as chunks:
+                chunks.iterrange = (first - begin, last - begin)
+                for chunk in chunks:
+                    backend.update(rule, chunk, scalars)
+
+
+def prepare(names: Sequence[str], values: Sequence[object], suffixes: Sequence[str] | None = None) -> Sweep:
+    """Check every array and return a sweep over them, or raise before anything is written."""
+    streams, numbered = as_streams(names, values)
+    check_streams(names, streams, suffixes or numbered)
+    return _backend.active.bind(tuple(streams)) or ChunkedSweep(streams)

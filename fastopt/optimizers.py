@@ -1,0 +1,593 @@
+"""Optimizers: state, step count and learning rate around the kernels, sorted by complexity.
+
+Names and defaults are PyTorch's. Every hyper-parameter is an attribute of ``opt.groups[i]`` and may be set between steps.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from fastopt._groups import Group, make_groups
+from fastopt.kernels import _scalars
+from fastopt.kernels._checks import Array, describe
+from fastopt.kernels._threads import run
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+
+Schedule = Callable[[int], float]
+
+
+def _at(hyper: Any, step: int) -> float:
+    """Value at `step` of a hyper-parameter that may be a schedule."""
+    return cast("float", hyper(step) if callable(hyper) else hyper)
+
+
+class Optimizer:
+    """What all optimizers share: groups, the step, the learning rate, saving and loading.
+
+    Parameters
+    ----------
+    params : array, sequence of arrays, mapping of names to arrays, or list of groups
+        float32 or float64 arrays of any shape, updated in place. A group is a mapping with the key ``"params"`` and
+        hyper-parameters of its own. Objects that lend their memory (buffer protocol, DLPack) are taken as arrays.
+
+    Attributes
+    ----------
+    params
+        What was given.
+    groups : list of Group
+        The arrays, state and hyper-parameters of each group.
+    steps : int
+        Steps done.
+    """
+
+    def __init__(self, params: Any, **defaults: Any) -> None:
+        self.params = params
+        self.groups = make_groups(params, defaults)
+        self.steps = 0
+        self._grouped = self.groups[0].suffixes[:1] == ["[0]"] and isinstance(params[0], Mapping)
+        for group in self.groups:
+            group.allocate(*self._states(group))
+            self._scalars(group, 1.0)
+
+    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
+        """Return the rule of `group` and the initial value of each of its state arrays."""
+        raise NotImplementedError
+
+    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+        """Return the scalars of the next step of `group`."""
+        raise NotImplementedError
+
+    def step(self, grads: Any, *, grad_scale: float = 1.0) -> None:
+        """Update the parameters in place.
+
+        Parameters
+        ----------
+        grads : like `params`
+            Gradients in the structure of the parameters; for groups, a list with one entry a group. Only read.
+        grad_scale : float
+            Finite factor on every gradient: for clipping, loss scaling, or -1 to maximize.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An array or hyper-parameter does not fit; nothing is written and the step does not count.
+        """
+        if not self._grouped:
+            grads = (grads,)
+        elif not isinstance(grads, list | tuple) or len(grads) != len(self.groups):
+            found = f"{len(grads)} entries" if isinstance(grads, list | tuple) else type(grads).__name__
+            raise ValueError(f"grads: expected a list with an entry for each of {len(self.groups)} groups, got {found}")
+        sweeps = [
+            (group.bind(values), group.rule, self._scalars(group, grad_scale))
+            for group, values in zip(self.groups, grads, strict=True)
+        ]
+        for sweep, rule, scalars in sweeps:
+            run(sweep, rule, scalars)
+            sweep.release()
+        self.steps += 1
+
+    @property
+    def lr(self) -> float:
+        """Learning rate that the next step will use (of the first group); setting it replaces rate or schedule of all."""
+        return float(_at(self.groups[0].lr, self.steps))
+
+    @lr.setter
+    def lr(self, value: float | Schedule) -> None:
+        checked = value if callable(value) else _scalars.number("lr", value)
+        for group in self.groups:
+            group.lr = checked
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """Schedule of the first group's learning rate, or None where the rate is a number."""
+        lr = self.groups[0].lr
+        return lr if callable(lr) else None
+
+    def state_dict(self) -> dict[str, Array | float | int]:
+        """Return copies of all state as a flat dictionary of arrays and numbers.
+
+        Returns
+        -------
+        dict
+            ``"steps"``; ``"<state>.<parameter>"`` for every state array; ``"lr.<group>"`` where the rate is a number;
+            ``"schedule.<group>.<key>"`` for a schedule that has state of its own. ``np.savez(file, **state)`` saves it.
+
+        Examples
+        --------
+        >>> import fastopt, numpy as np
+        >>> opt = fastopt.Adam({"w": np.zeros(2)}, lr=0.1)
+        >>> opt.step({"w": np.ones(2)})
+        >>> sorted(opt.state_dict())
+        ['exp_avg.w', 'exp_avg_sq.w', 'lr.0', 'steps']
+        """
+        state: dict[str, Array | float | int] = {"steps": self.steps}
+        for i, group in enumerate(self.groups):
+            if not callable(group.lr):
+                state[f"lr.{i}"] = float(group.lr)
+            elif hasattr(group.lr, "state_dict"):
+                state |= {f"schedule.{i}.{key}": value for key, value in group.lr.state_dict().items()}
+        return state | {name: array.copy() for name, array in self._state_arrays().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, from a dictionary or an open ``.npz`` file.
+
+        Hyper-parameters other than the rate are not part of it: they are the constructor's.
+
+        Parameters
+        ----------
+        state : mapping of str to array or number
+            Of an optimizer of the same class over parameters of the same names, shapes and dtypes.
+
+        Raises
+        ------
+        ValueError
+            A name is missing or unknown, or a shape, dtype or number does not fit; nothing is changed then.
+        """
+        own = self._state_arrays()
+        loaded = {name: np.asarray(value) for name, value in state.items()}
+        prefixes = {f"schedule.{i}.": g.lr for i, g in enumerate(self.groups) if hasattr(g.lr, "load_state_dict")}
+        schedules: dict[str, dict[str, Any]] = {prefix: {} for prefix in prefixes}
+        rates: dict[int, float] = {}
+        for i, group in enumerate(self.groups):
+            if f"lr.{i}" in loaded:
+                rates[i] = _scalars.number("lr", loaded.pop(f"lr.{i}"))
+                schedules.pop(f"schedule.{i}.", None)
+            elif not callable(group.lr):
+                raise ValueError(f"state: expected a rate 'lr.{i}', got none: it was saved with a schedule, so build with it")
+        for prefix, values in schedules.items():
+            for name in [name for name in loaded if name.startswith(prefix)]:
+                values[name.removeprefix(prefix)] = loaded.pop(name).item()
+        expected = own.keys() | {"steps"}
+        if loaded.keys() != expected:
+            missing, unknown = sorted(expected - loaded.keys()), sorted(loaded.keys() - expected)
+            raise ValueError(f"state: expected the names of this optimizer, got missing {missing} and unknown {unknown}")
+        for name, array in own.items():
+            found = loaded[name]
+            if (found.shape, found.dtype) != (array.shape, array.dtype):
+                raise ValueError(
+                    f"state {name!r}: expected shape {array.shape} and dtype {array.dtype}, "
+                    f"got {found.shape} and {describe(found.dtype)}"
+                )
+        steps = loaded["steps"]
+        if steps.shape or steps.dtype.kind not in "iu" or steps < 0:
+            raise ValueError(f"state 'steps': expected an integer >= 0, got {steps!r}")
+        self._load_schedules(prefixes, schedules)
+        for name, array in own.items():
+            array[...] = loaded[name]
+        for i, rate in rates.items():
+            self.groups[i].lr = rate
+        self.steps = int(steps)
+
+    def _state_arrays(self) -> dict[str, Array]:
+        return {
+            f"{state}.{name}": array
+            for group in self.groups
+            for state, arrays in group.state.items()
+            for name, array in zip(group.names, arrays, strict=True)
+        }
+
+    @staticmethod
+    def _load_schedules(schedules: Mapping[str, Any], states: Mapping[str, dict[str, Any]]) -> None:
+        """Load every schedule's state, or none."""
+        before = {prefix: schedules[prefix].state_dict() for prefix in states}
+        try:
+            for prefix, values in states.items():
+                schedules[prefix].load_state_dict(values)
+        except (TypeError, ValueError, KeyError):
+            for prefix, values in before.items():
+                schedules[prefix].load_state_dict(values)
+            raise
+
+    def __repr__(self) -> str:
+        arrays = [array for group in self.groups for array in group.params]
+        hidden = ("rule", "params", "names", "state", "suffixes")
+        hyper = {k: v for k, v in vars(self.groups[0]).items() if not k.startswith("_") and k not in hidden}
+        settings = ", ".join(f"{name}={value!r}" for name, value in hyper.items())
+        return f"<{type(self).__name__}: {len(arrays)} arrays, {sum(a.size for a in arrays)} values; {settings}>"
+
+
+class SGD(Optimizer):
+    """Gradient descent, plain or with momentum.
+
+    Without momentum ``p -= lr * g``; with it the two conventions of `fastopt.kernels.momentum`.
+
+    Parameters
+    ----------
+    params : array, sequence of arrays, mapping of names to arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    momentum : float or schedule
+        Share of the velocity that is kept, in [0, 1].
+    dampening : float
+        Share of the gradient that is held back from the velocity, in [0, 1].
+    nesterov : bool
+        Look ahead along the velocity.
+    lr_in_velocity : bool
+        Keras', scikit-learn's and "Neural Networks from Scratch"'s convention instead of PyTorch's.
+    weight_decay : float
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.sgd` and `fastopt.kernels.momentum`. ``torch.optim.SGD``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.SGD(weights, lr=0.1, momentum=0.9)
+    >>> for _ in range(3):
+    ...     opt.step(2 * weights)  # gradient of w**2
+    >>> weights.round(3), opt.steps
+    (array([ 0.062, -0.124]), 3)
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        momentum: float | Schedule = 0.0,
+        dampening: float = 0.0,
+        nesterov: bool = False,
+        lr_in_velocity: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            dampening=dampening,
+            nesterov=nesterov,
+            lr_in_velocity=lr_in_velocity,
+            weight_decay=weight_decay,
+        )
+
+    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
+        if group.nesterov and group.momentum == 0:
+            raise ValueError(f"momentum: expected a number > 0 with nesterov, got {group.momentum!r}")
+        return ("sgd", {}) if group.momentum == 0 else ("momentum", {"momentum_buffer": 0.0})
+
+    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+        lr, momentum = _at(group.lr, self.steps), _at(group.momentum, self.steps)
+        if group.rule == "sgd":
+            _refuse_late_momentum(momentum)
+            return _scalars.sgd(lr, group.weight_decay, grad_scale)
+        return _scalars.momentum(
+            lr,
+            momentum,
+            group.dampening,
+            group.nesterov,
+            group.lr_in_velocity,
+            self.steps == 0,
+            group.weight_decay,
+            grad_scale,
+        )
+
+
+class Adagrad(Optimizer):
+    """AdaGrad: each element's rate shrinks with the gradients it has seen.
+
+    ``s += g**2; p -= lr_t * g / (sqrt(s) + eps)`` with ``lr_t = lr / (1 + steps * lr_decay)``, steps done before.
+
+    Parameters
+    ----------
+    params : array, sequence of arrays, mapping of names to arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    lr_decay : float
+        1/t decay of the rate, >= 0.
+    eps : float
+        Finite, >= 0. "Neural Networks from Scratch" has 1e-7.
+    eps_in_sqrt : bool
+        ``sqrt(s + eps)``, as in Keras.
+    initial_accumulator_value : float
+        Where s starts: 0 in PyTorch, 0.1 in Keras and TensorFlow 1.
+    weight_decay : float
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.adagrad`. ``torch.optim.Adagrad``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.Adagrad(weights, lr=0.5)
+    >>> for _ in range(2):
+    ...     opt.step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.276, -1.2  ])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-2,
+        lr_decay: float = 0.0,
+        eps: float = 1e-10,
+        eps_in_sqrt: bool = False,
+        initial_accumulator_value: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            lr_decay=lr_decay,
+            eps=eps,
+            eps_in_sqrt=eps_in_sqrt,
+            initial_accumulator_value=initial_accumulator_value,
+            weight_decay=weight_decay,
+        )
+
+    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
+        start = _scalars.number("initial_accumulator_value", group.initial_accumulator_value)
+        return "adagrad", {"sum": start}
+
+    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+        lr = _scalars.number("lr", _at(group.lr, self.steps))
+        lr /= 1.0 + self.steps * _scalars.number("lr_decay", group.lr_decay)
+        return _scalars.adagrad(lr, group.eps, group.eps_in_sqrt, group.weight_decay, grad_scale)
+
+
+class RMSprop(Optimizer):
+    """RMSProp, also centered and with momentum.
+
+    ``s = alpha * s + (1 - alpha) * g**2; p -= lr * g / (sqrt(s) + eps)``; the other forms are in
+    `fastopt.kernels.rmsprop`.
+
+    Parameters
+    ----------
+    params : array, sequence of arrays, mapping of names to arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    alpha : float
+        Share of the cache that is kept, in [0, 1); Keras and "Neural Networks from Scratch" call it rho and have 0.9.
+    eps : float
+        Finite, >= 0.
+    eps_in_sqrt : bool
+        ``sqrt(s + eps)``, as in Keras and TensorFlow 1.
+    momentum : float or schedule
+        Share of the velocity that is kept, in [0, 1].
+    centered : bool
+        Divide by the root of the variance of the gradient rather than of its mean square.
+    lr_in_velocity : bool
+        Keras' and TensorFlow 1's convention instead of PyTorch's.
+    initial_accumulator_value : float
+        Where the cache s starts: 0 in PyTorch and Keras, 1 in TensorFlow 1, which keeps the first steps small.
+    weight_decay : float
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.rmsprop`. ``torch.optim.RMSprop``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.RMSprop(weights, lr=0.1, alpha=0.9)
+    >>> opt.step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.684, -1.684])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        eps_in_sqrt: bool = False,
+        momentum: float | Schedule = 0.0,
+        centered: bool = False,
+        lr_in_velocity: bool = False,
+        initial_accumulator_value: float = 0.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params,
+            lr=lr,
+            alpha=alpha,
+            eps=eps,
+            eps_in_sqrt=eps_in_sqrt,
+            momentum=momentum,
+            centered=centered,
+            lr_in_velocity=lr_in_velocity,
+            initial_accumulator_value=initial_accumulator_value,
+            weight_decay=weight_decay,
+        )
+
+    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
+        start = _scalars.number("initial_accumulator_value", group.initial_accumulator_value)
+        rule, states = "rmsprop", {"square_avg": start}
+        if group.centered:
+            rule, states = rule + "_centered", states | {"grad_avg": 0.0}
+        if group.momentum != 0:
+            rule, states = rule + "_momentum", states | {"momentum_buffer": 0.0}
+        return rule, states
+
+    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+        momentum: float | None = _at(group.momentum, self.steps)
+        if "momentum_buffer" not in group.state:
+            _refuse_late_momentum(momentum)
+            momentum = None
+        return _scalars.rmsprop(
+            _at(group.lr, self.steps),
+            group.alpha,
+            group.eps,
+            group.eps_in_sqrt,
+            momentum,
+            group.lr_in_velocity,
+            group.weight_decay,
+            grad_scale,
+        )
+
+
+class Adam(Optimizer):
+    """Adam, with bias correction; AMSGrad on demand.
+
+    ``m = b1 m + (1-b1) g; v = b2 v + (1-b2) g**2; p -= lr * m_hat / (sqrt(v_hat) + eps)`` with
+    ``m_hat = m / (1 - b1**t), v_hat = v / (1 - b2**t)`` at step t = 1, 2, ...
+
+    Parameters
+    ----------
+    params : array, sequence of arrays, mapping of names to arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    betas : pair of float
+        Shares of the moments that are kept, in [0, 1); the first may be a schedule.
+    eps : float
+        Finite, >= 0.
+    eps_hat : bool
+        Leave epsilon out of the bias correction, as Keras, scikit-learn and thinc do.
+    amsgrad : bool
+        Divide by the largest second moment so far.
+    weight_decay : float
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.adam`. ``torch.optim.Adam``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.Adam(weights, lr=fastopt.schedules.InverseTimeDecay(0.5, decay=1e-2))
+    >>> for _ in range(2):
+    ...     opt.step(2 * weights)
+    >>> weights.round(3), round(opt.lr, 6)
+    (array([ 0.039, -1.014]), 0.490196)
+    """
+
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float | Schedule, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        eps_hat: bool = False,
+        amsgrad: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params, lr=lr, betas=betas, eps=eps, eps_hat=eps_hat, amsgrad=amsgrad, weight_decay=weight_decay
+        )
+
+    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
+        if not isinstance(group.betas, list | tuple) or len(group.betas) != 2:
+            raise TypeError(f"betas: expected a pair of numbers, got {group.betas!r}")
+        states = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
+        return ("amsgrad", states | {"max_exp_avg_sq": 0.0}) if group.amsgrad else ("adam", states)
+
+    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+        beta1, beta2 = group.betas
+        return _scalars.adam(
+            self.steps + 1,
+            _at(group.lr, self.steps),
+            _at(beta1, self.steps),
+            beta2,
+            group.eps,
+            group.eps_hat,
+            group.weight_decay,
+            self._decoupled,
+            grad_scale,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: ``p -= lr * weight_decay * p`` before each Adam step.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, eps_hat, amsgrad
+        As in `Adam`.
+    weight_decay : float
+        Share of a parameter that goes at rate 1, finite, >= 0; it does not enter the moments.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.adamw`. ``torch.optim.AdamW``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.AdamW(weights, lr=0.1, weight_decay=0.5)
+    >>> opt.step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.85, -1.8 ])
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        betas: tuple[float | Schedule, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        eps_hat: bool = False,
+        amsgrad: bool = False,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, eps_hat, amsgrad, weight_decay)
+
+
+def _refuse_late_momentum(momentum: float | None) -> None:
+    if momentum:
+        raise ValueError(f"momentum: expected 0, since the optimizer was built without momentum, got {momentum!r}")

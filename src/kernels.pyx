@@ -1,0 +1,455 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: freethreading_compatible=True, embedsignature=True
+"""Fused update rules, float32 and float64: one loop each, called through `Sweep`, which runs one over many arrays.
+
+The loops know pointers, a length and scalars. They use only + - * / sqrt in the order as written, which IEEE 754 rounds
+correctly; so every backend and instruction set gives the same bits, as long as nothing is contracted to fused multiply-add.
+
+They are written the way that vectorizes (measured): the formula stands in the loop itself, since an inline function that
+returns several values keeps the loop scalar.
+"""
+
+cimport numpy as cnp
+from cython cimport floating as real
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport free, malloc, qsort
+
+from cpu cimport cpu_has_v3, cpu_has_v4
+from flush_to_zero cimport control_word, restore, save_and_flush_to_zero
+from square_root cimport sqrt
+
+cnp.import_array()
+
+
+# The rules. x: parameter, gradient (only read), state arrays; c: scalars, computed in float64 and cast once here.
+
+cdef void sgd(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real scale = <real>c[0], decay = <real>c[1], lr = <real>c[2], grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = scale * g[i] + decay * p[i]
+        p[i] -= lr * grad
+
+
+cdef void momentum(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real *b = x[2]
+    cdef real scale = <real>c[0], decay = <real>c[1], grad
+    cdef real mu = <real>c[2], a = <real>c[3], c1 = <real>c[4], c2 = <real>c[5]
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = scale * g[i] + decay * p[i]
+        b[i] = mu * b[i] + a * grad
+        p[i] -= c1 * b[i] + c2 * grad
+
+
+cdef void adagrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real *s = x[2]
+    cdef real scale = <real>c[0], decay = <real>c[1], grad
+    cdef real lr = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4]
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = scale * g[i] + decay * p[i]
+        s[i] += grad * grad
+        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+
+
+cdef void rmsprop(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real *s = x[2]
+    cdef real scale = <real>c[0], decay = <real>c[1], grad
+    cdef real a = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4], lr = <real>c[5]
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = scale * g[i] + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+
+
+cdef void rmsprop_momentum(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real *s = x[2]
+    cdef real *b = x[3]
+    cdef real scale = <real>c[0], decay = <real>c[1], grad
+    cdef real a = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4]
+    cdef real mu = <real>c[5], k = <real>c[6], lr = <real>c[7]
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = scale * g[i] + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        b[i] = mu * b[i] + k * grad / (sqrt(s[i] + eps_in) + eps_out)
+        p[i] -= lr * b[i]
+
+
+# Rounding can make the variance slightly negative. Written so that NaN stays NaN.
+cdef inline real variance(real s, real m) noexcept nogil:
+    cdef real d = s - m * m
+    return 0 if d < 0 else d
+
+
+cdef void rmsprop_centered(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real *s = x[2]
+    cdef real *m = x[3]
+    cdef real scale = <real>c[0], decay = <real>c[1], grad
+    cdef real a = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4], lr = <real>c[5]
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = scale * g[i] + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        m[i] += a * (grad - m[i])
+        p[i] -= lr * grad / (sqrt(variance(s[i], m[i]) + eps_in) + eps_out)
+
+
+cdef void rmsprop_centered_momentum(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real *s = x[2]
+    cdef real *m = x[3]
+    cdef real *b = x[4]
+    cdef real scale = <real>c[0], decay = <real>c[1], grad
+    cdef real a = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4]
+    cdef real mu = <real>c[5], k = <real>c[6], lr = <real>c[7]
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = scale * g[i] + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        m[i] += a * (grad - m[i])
+        b[i] = mu * b[i] + k * grad / (sqrt(variance(s[i], m[i]) + eps_in) + eps_out)
+        p[i] -= lr * b[i]
+
+
+cdef void adam(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real *m = x[2]
+    cdef real *v = x[3]
+    cdef real scale = <real>c[0], decay = <real>c[1], grad
+    cdef real keep = <real>c[2], a1 = <real>c[3], a2 = <real>c[4], lr = <real>c[5], eps = <real>c[6]
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = scale * g[i] + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - lr * m[i] / (sqrt(v[i]) + eps)
+
+
+cdef void amsgrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real *m = x[2]
+    cdef real *v = x[3]
+    cdef real *v_max = x[4]
+    cdef real scale = <real>c[0], decay = <real>c[1], grad
+    cdef real keep = <real>c[2], a1 = <real>c[3], a2 = <real>c[4], lr = <real>c[5], eps = <real>c[6]
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = scale * g[i] + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        v_max[i] = v[i] if v[i] > v_max[i] else v_max[i]
+        p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
+
+
+# The table: name, loops for float32 and float64, number of arrays and of scalars.
+
+ctypedef void (*update_t)(void **x, Py_ssize_t n, const double *c) noexcept nogil
+
+cdef enum:
+    MAX_STREAMS = 5
+    MAX_SCALARS = 8
+    N_RULES = 9
+    GRAD = 1
+
+cdef struct rule_t:
+    const char *name
+    update_t update_float
+    update_t update_double
+    Py_ssize_t n_streams
+    Py_ssize_t n_scalars
+
+cdef rule_t RULES[N_RULES]
+RULES[0] = rule_t(b"sgd", <update_t>sgd[float], <update_t>sgd[double], 2, 3)
+RULES[1] = rule_t(b"momentum", <update_t>momentum[float], <update_t>momentum[double], 3, 6)
+RULES[2] = rule_t(b"adagrad", <update_t>adagrad[float], <update_t>adagrad[double], 3, 5)
+RULES[3] = rule_t(b"rmsprop", <update_t>rmsprop[float], <update_t>rmsprop[double], 3, 6)
+RULES[4] = rule_t(b"rmsprop_momentum", <update_t>rmsprop_momentum[float], <update_t>rmsprop_momentum[double], 4, 8)
+RULES[5] = rule_t(b"rmsprop_centered", <update_t>rmsprop_centered[float], <update_t>rmsprop_centered[double], 4, 6)
+RULES[6] = rule_t(
+    b"rmsprop_centered_momentum",
+    <update_t>rmsprop_centered_momentum[float], <update_t>rmsprop_centered_momentum[double], 5, 8,
+)
+RULES[7] = rule_t(b"adam", <update_t>adam[float], <update_t>adam[double], 4, 7)
+RULES[8] = rule_t(b"amsgrad", <update_t>amsgrad[float], <update_t>amsgrad[double], 5, 7)
+
+cdef dict NUMBER = {RULES[number].name.decode(): number for number in range(N_RULES)}
+
+
+# The sweep: arrays checked once, then a rule over any range of the elements of all arrays laid end to end.
+
+cdef struct span_t:  # the memory of one array
+    uintptr_t begin
+    uintptr_t end
+    bint written
+
+
+cdef int by_begin(const void *a, const void *b) noexcept nogil:
+    cdef uintptr_t x = (<const span_t *>a).begin, y = (<const span_t *>b).begin
+    return (x > y) - (x < y)
+
+
+cdef void sort(span_t *spans, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef span_t span
+    if n > 8:
+        qsort(spans, n, sizeof(span_t), by_begin)
+        return
+    for i in range(1, n):
+        span = spans[i]
+        j = i
+        while j > 0 and spans[j - 1].begin > span.begin:
+            spans[j] = spans[j - 1]
+            j -= 1
+        spans[j] = span
+
+
+cdef enum:
+    CONTIGUOUS = cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_F_CONTIGUOUS
+
+
+cdef inline bint plain(object item, bint written):
+    """Whether `item` is an array that a loop can run over, apart from its shape and dtype."""
+    if not cnp.PyArray_CheckExact(item):
+        return False
+    cdef int flags = cnp.PyArray_FLAGS(<cnp.ndarray>item)
+    return (
+        flags & CONTIGUOUS
+        and flags & cnp.NPY_ARRAY_ALIGNED
+        and (flags & cnp.NPY_ARRAY_WRITEABLE or not written)
+        and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>item)
+    )
+
+
+cdef inline bint alike(cnp.ndarray array, cnp.ndarray model):
+    """Whether dtype and shape are those of `model`."""
+    cdef int axis
+    if cnp.PyArray_TYPE(array) != cnp.PyArray_TYPE(model) or cnp.PyArray_NDIM(array) != cnp.PyArray_NDIM(model):
+        return False
+    for axis in range(cnp.PyArray_NDIM(model)):
+        if cnp.PyArray_DIM(array, axis) != cnp.PyArray_DIM(model, axis):
+            return False
+    return True
+
+
+cdef inline span_t span_of(cnp.ndarray array, bint written):
+    cdef uintptr_t begin = <uintptr_t>cnp.PyArray_DATA(array)
+    return span_t(begin, begin + cnp.PyArray_NBYTES(array), written)
+
+
+cdef class Sweep:
+    """Ordinary arrays, checked and ready for a rule; made by `bind`."""
+
+    cdef readonly Py_ssize_t size  # elements of all tensors
+    cdef Py_ssize_t n_tensors, n_streams, n_written
+    cdef bint single
+    cdef tuple streams             # of arrays where there is a single tensor, else of tuples of arrays
+    cdef tuple grads               # the gradients in place of those that were bound first
+    cdef void **data               # data[tensor * n_streams + stream]; the one block of memory begins here
+    cdef span_t *spans             # memory of the arrays that are written, sorted
+    cdef Py_ssize_t *ends          # elements of all tensors up to and including this one
+    cdef int *layouts              # per tensor, the contiguity flags that all written arrays have in common
+    cdef bint *doubles             # per tensor, whether it is float64
+
+    def __dealloc__(self):
+        free(self.data)
+
+    cdef bint take(self, tuple streams) except -1:
+        """Bind the arrays, or return False where they need a closer look."""
+        cdef object stream
+        cdef Py_ssize_t s, n = 1, k = len(streams)
+        cdef list copies
+        self.single = cnp.PyArray_CheckExact(streams[0])
+        if self.single:
+            self.streams = streams
+        else:
+            copies = []
+            for s in range(k):
+                stream = streams[s]
+                if not isinstance(stream, (list, tuple)):
+                    return False
+                copies.append(tuple(stream))
+            self.streams = tuple(copies)
+            n = len(<tuple>self.streams[0])
+            for s in range(k):
+                if len(<tuple>self.streams[s]) != n:
+                    return False
+        self.n_tensors, self.n_streams = n, k
+        self.data = <void **>malloc(
+            n * k * (sizeof(void *) + sizeof(span_t)) + n * (sizeof(Py_ssize_t) + sizeof(int) + sizeof(bint)) + 1
+        )
+        if self.data == NULL:
+            raise MemoryError
+        self.spans = <span_t *>(self.data + n * k)
+        self.ends = <Py_ssize_t *>(self.spans + n * k)
+        self.layouts = <int *>(self.ends + n)
+        self.doubles = <bint *>(self.layouts + n)
+        return self.take_tensors() and self.take_spans()
+
+    cdef inline object array(self, Py_ssize_t s, Py_ssize_t t):
+        return self.streams[s] if self.single else (<tuple>self.streams[s])[t]
+
+    cdef bint take_tensors(self) except -1:
+        cdef Py_ssize_t t, s
+        cdef int dtype
+        cdef cnp.ndarray array, model
+        cdef object item
+        cdef int grad_layout
+        for t in range(self.n_tensors):
+            self.layouts[t] = grad_layout = CONTIGUOUS
+            for s in range(self.n_streams):
+                item = self.array(s, t)
+                if not plain(item, s != GRAD):
+                    return False
+                array = <cnp.ndarray>item
+                if s == 0:
+                    model = array
+                    dtype = cnp.PyArray_TYPE(array)
+                    if dtype != cnp.NPY_FLOAT and dtype != cnp.NPY_DOUBLE:
+                        return False
+                    self.doubles[t] = dtype == cnp.NPY_DOUBLE
+                    self.size += cnp.PyArray_SIZE(array)
+                    self.ends[t] = self.size
+                elif not alike(array, model):
+                    return False
+                if s == GRAD:
+                    grad_layout = cnp.PyArray_FLAGS(array)
+                else:
+                    self.layouts[t] &= cnp.PyArray_FLAGS(array)
+                self.data[t * self.n_streams + s] = cnp.PyArray_DATA(array)
+            if not grad_layout & self.layouts[t]:
+                return False
+        return True
+
+    cdef bint take_spans(self) except -1:
+        """Sort the memory of all arrays; False where two overlap of which one is written."""
+        cdef Py_ssize_t t, s, i, n_spans = 0, n_written = 0
+        cdef uintptr_t end = 0, written_end = 0
+        cdef span_t span
+        for s in range(self.n_streams):
+            for t in range(self.n_tensors):
+                span = span_of(<cnp.ndarray>self.array(s, t), s != GRAD)
+                if span.begin < span.end:
+                    self.spans[n_spans] = span
+                    n_spans += 1
+        sort(self.spans, n_spans)
+        for i in range(n_spans):
+            span = self.spans[i]
+            if span.begin < (end if span.written else written_end):
+                return False
+            end = max(end, span.end)
+            if span.written:
+                written_end = span.end
+                self.spans[n_written] = span
+                n_written += 1
+        self.n_written = n_written
+        return True
+
+    cdef bint meets_written(self, span_t span) noexcept:
+        """Whether `span` overlaps an array that is written."""
+        cdef Py_ssize_t low = 0, high = self.n_written, middle
+        while low < high:  # to the first array that ends behind the beginning of `span`
+            middle = (low + high) // 2
+            if self.spans[middle].end <= span.begin:
+                low = middle + 1
+            else:
+                high = middle
+        return low < self.n_written and self.spans[low].begin < span.end
+
+    def rebind(self, grads):
+        """Take other gradients; return whether they and all bound arrays need no closer look."""
+        cdef Py_ssize_t t, s, k = self.n_streams
+        cdef tuple arrays = tuple(grads)
+        cdef cnp.ndarray array, model
+        cdef object item
+        if len(arrays) != self.n_tensors:
+            return False
+        for s in range(k):  # nobody has moved an array (ndarray.resize) or closed it since
+            if s != GRAD:
+                for t in range(self.n_tensors):
+                    array = <cnp.ndarray>self.array(s, t)
+                    if cnp.PyArray_DATA(array) != self.data[t * k + s] or not plain(array, True):
+                        return False
+        for t in range(self.n_tensors):
+            item = arrays[t]
+            if not plain(item, False):
+                return False
+            array, model = <cnp.ndarray>item, <cnp.ndarray>self.array(0, t)
+            if not alike(array, model) or not cnp.PyArray_FLAGS(array) & self.layouts[t]:
+                return False
+            if cnp.PyArray_DATA(array) != self.data[t * k + GRAD]:  # else it was looked up before
+                if cnp.PyArray_NBYTES(array) and self.meets_written(span_of(array, False)):
+                    return False
+                self.data[t * k + GRAD] = cnp.PyArray_DATA(array)
+        self.grads = arrays
+        return True
+
+    def release(self):
+        """Let go of the gradients."""
+        self.grads = None
+
+    def run(self, str rule, scalars, Py_ssize_t start, Py_ssize_t stop):
+        """Apply `rule` to the elements from `start` up to `stop`."""
+        cdef rule_t *r = &RULES[<Py_ssize_t>NUMBER[rule]]
+        cdef double c[MAX_SCALARS]
+        cdef Py_ssize_t i = 0
+        if len(scalars) != r.n_scalars or self.n_streams != r.n_streams or start < 0 or stop > self.size:
+            raise SystemError(f"{rule}: {len(scalars)} scalars, {self.n_streams} arrays, range {start}:{stop}")
+        for i in range(r.n_scalars):
+            c[i] = scalars[i]
+        with nogil:
+            self.run_range(r, c, start, stop)
+
+    cdef void run_range(self, const rule_t *rule, const double *c, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+        cdef control_word word = save_and_flush_to_zero()
+        cdef Py_ssize_t t, s, begin = 0, first, last, k = self.n_streams
+        cdef void *x[MAX_STREAMS]
+        for t in range(self.n_tensors):
+            first, last = max(start, begin), min(stop, self.ends[t])
+            if first < last:
+                for s in range(k):
+                    x[s] = <char *>self.data[t * k + s] + (first - begin) * (8 if self.doubles[t] else 4)
+                (rule.update_double if self.doubles[t] else rule.update_float)(x, last - first, c)
+            begin = self.ends[t]
+        restore(word)
+
+
+def bind(tuple streams not None):
+    """Return a `Sweep` over ordinary arrays, or None where they need a closer look."""
+    cdef Sweep sweep = Sweep.__new__(Sweep)
+    return sweep if sweep.take(streams) else None
+
+
+# What every backend offers, see fastopt/kernels/_backend.py.
+
+name = "cython"
+isa = __name__.rpartition("_")[2]
+TAKES_ANY_LENGTH = True
+
+
+def update(rule, arrays, scalars):
+    """Apply `rule` to contiguous one-dimensional arrays of one dtype."""
+    cdef Sweep sweep = bind(arrays)
+    sweep.run(rule, scalars, 0, sweep.size)
+
+
+def best_isa():
+    """Return the best instruction set that processor and operating system support: "v4", "v3" or "baseline"."""
+    return "v4" if cpu_has_v4() else "v3" if cpu_has_v3() else "baseline"
