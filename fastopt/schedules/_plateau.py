@@ -1,0 +1,179 @@
+"""The schedule that follows a metric instead of the step."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from fastopt.schedules._base import Schedule
+from fastopt.schedules._checks import (
+    RATE,
+    check,
+    choice,
+    integer,
+    ordered,
+    real,
+    to_float,
+)
+
+
+@dataclass
+class _State:
+    lr: float
+    best: float
+    num_bad_epochs: int = 0
+    cooldown_counter: int = 0
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau(Schedule):
+    """Multiply the rate by `factor` when a metric has stopped improving.
+
+    Call `update` with the metric once an epoch, or as often as it is measured. An epoch is good
+    if the metric beats the best so far by the threshold; after more than `patience` bad epochs in
+    a row::
+
+        lr = max(lr * factor, min_lr)
+
+    Between two updates the rate is constant, whatever the step.
+
+    Parameters
+    ----------
+    lr : float
+        The first rate, at least 0.
+    mode : {"min", "max"}
+        Whether a lower or a higher metric is better.
+    factor : float
+        Above 0 and below 1.
+    patience : int
+        Bad epochs in a row that are let pass; the one after them lowers the rate.
+    threshold : float
+        How much better counts as better, at least 0; below 1 if relative.
+    threshold_mode : {"rel", "abs"}
+        Better than ``best * (1 - threshold)`` or than ``best - threshold``; with plus in mode
+        "max". The relative one is meant for metrics above 0.
+    cooldown : int
+        Epochs after a reduction during which bad ones are not counted.
+    min_lr : float
+        The lowest rate, from 0 to `lr`.
+    eps : float
+        A reduction by no more than this is left out.
+
+    Notes
+    -----
+    PyTorch: ``ReduceLROnPlateau``, with the same parameters and numbers. Keras: the callback
+    ``ReduceLROnPlateau(monitor, factor, patience, mode, min_delta, cooldown, min_lr)``; its
+    threshold `min_delta` is absolute; it reduces at ``>= patience`` bad epochs, PyTorch and this
+    class at ``> patience``: its ``patience=p`` is ``patience=p - 1`` here; and it counts again from
+    the last epoch of the cooldown on: its ``cooldown=c``, if not 0, is ``cooldown=c - 1`` here.
+
+    A metric that is NaN is a bad epoch.
+
+    The state is `state_dict`, saved with the optimizer; ``==`` compares it, ``repr`` leaves it out.
+
+    Examples
+    --------
+    >>> schedule = ReduceOnPlateau(lr=1.0, factor=0.5, patience=1)
+    >>> for loss in (0.9, 0.8, 0.8, 0.8, 0.8):
+    ...     schedule.update(loss)
+    ...     print(loss, schedule(0))
+    0.9 1.0
+    0.8 1.0
+    0.8 1.0
+    0.8 0.5
+    0.8 0.5
+    >>> schedule.state_dict()
+    {'lr': 0.5, 'best': 0.8, 'num_bad_epochs': 1, 'cooldown_counter': 0}
+    """
+
+    lr: float
+    mode: Literal["min", "max"] = "min"
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    threshold_mode: Literal["rel", "abs"] = "rel"
+    cooldown: int = 0
+    min_lr: float = 0.0
+    eps: float = 1e-8
+    _state: _State = field(init=False, repr=False, hash=False)
+
+    def __post_init__(self) -> None:
+        """Check the hyper-parameters."""
+        check(
+            self,
+            lr=RATE,
+            mode=choice("min", "max"),
+            factor=real(above=0, below=1),
+            patience=integer(0),
+            threshold_mode=choice("rel", "abs"),
+            cooldown=integer(0),
+            min_lr=RATE,
+            eps=real(at_least=0),
+        )
+        check(self, threshold=real(at_least=0, below=1 if self.threshold_mode == "rel" else None))
+        ordered(self, "min_lr", "lr")
+        worst = math.inf if self.mode == "min" else -math.inf
+        object.__setattr__(self, "_state", _State(self.lr, best=worst))
+
+    def _at(self, step: int) -> float:
+        return self._state.lr
+
+    def update(self, metric: float) -> None:
+        """Take note of the latest metric and lower the rate if it is time.
+
+        Parameters
+        ----------
+        metric : float
+            The latest value of what is watched, such as the validation loss of an epoch. A 0-d
+            array will do.
+
+        Raises
+        ------
+        TypeError
+            If `metric` is not a number.
+        """
+        value = to_float("metric", _number(metric), "expected a number")
+        state = self._state
+        if self._is_better(value, state.best):
+            state.best = value
+            state.num_bad_epochs = 0
+        else:
+            state.num_bad_epochs += 1
+        if state.cooldown_counter > 0:
+            state.cooldown_counter -= 1
+            state.num_bad_epochs = 0
+        if state.num_bad_epochs > self.patience:
+            reduced = max(state.lr * self.factor, self.min_lr)
+            if state.lr - reduced > self.eps:
+                state.lr = reduced
+            state.cooldown_counter = self.cooldown
+            state.num_bad_epochs = 0
+
+    def _is_better(self, value: float, best: float) -> bool:
+        sign = -1.0 if self.mode == "min" else 1.0
+        if self.threshold_mode == "rel":
+            target = best * (1.0 + sign * self.threshold)
+        else:
+            target = best + sign * self.threshold
+        return value < target if self.mode == "min" else value > target
+
+    def state_dict(self) -> dict[str, float | int]:
+        """Return the rate, the best metric and the two counters, as plain numbers."""
+        return asdict(self._state)
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        loaded = _State(**{name: _number(value) for name, value in state.items()})
+        check(loaded, lr=RATE, best=_not_nan, num_bad_epochs=integer(0), cooldown_counter=integer(0))
+        object.__setattr__(self, "_state", loaded)
+
+
+def _number(value: Any) -> Any:
+    """Return the number in a 0-d array, as `numpy.load` gives it, and anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _not_nan(name: str, value: Any) -> float:
+    number = to_float(name, value, "expected a number")
+    if math.isnan(number):
+        raise ValueError(f"{name}: expected a number, got {value!r}")
+    return number
