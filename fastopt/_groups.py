@@ -1,7 +1,7 @@
 """Parameter groups: what an optimizer keeps for each set of parameters that share hyper-parameters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,10 @@ class Group:
 
     lr: Any
     rule: str
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, hyper_parameter: str) -> Any: ...
 
     def __init__(self, params: Any, label: str, first_number: int, hyper: Mapping[str, Any]) -> None:
         self._single = not isinstance(params, list | tuple | Mapping)
@@ -87,7 +91,9 @@ def make_groups(params: Any, defaults: Mapping[str, Any]) -> list[Group]:
     for i, entry in enumerate(params if grouped else [{"params": params}]):
         label = f"[{i}]" if grouped else ""
         if not isinstance(entry, Mapping) or "params" not in entry:
-            raise TypeError(f"params{label}: expected a group, a mapping with the key 'params', got {type(entry).__name__}")
+            raise TypeError(
+                f"params{label}: expected a group, a mapping with the key 'params', got {type(entry).__name__}"
+            )
         hyper = {key: value for key, value in entry.items() if key != "params"}
         unknown = hyper.keys() - defaults.keys()
         if unknown:

@@ -1,6 +1,7 @@
 """Optimizers: state, step count and learning rate around the kernels, sorted by complexity.
 
-Names and defaults are PyTorch's. Every hyper-parameter is an attribute of ``opt.groups[i]`` and may be set between steps.
+Names and defaults are PyTorch's. Every hyper-parameter is an attribute of ``opt.groups[i]``, open to change between
+steps.
 """
 
 from collections.abc import Callable, Mapping
@@ -90,7 +91,7 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """Learning rate that the next step will use (of the first group); setting it replaces rate or schedule of all."""
+        """Rate that the next step will use, of the first group; setting it replaces rate or schedule of all groups."""
         return float(_at(self.groups[0].lr, self.steps))
 
     @lr.setter
@@ -155,14 +156,16 @@ class Optimizer:
                 rates[i] = _scalars.number("lr", loaded.pop(f"lr.{i}"))
                 schedules.pop(f"schedule.{i}.", None)
             elif not callable(group.lr):
-                raise ValueError(f"state: expected a rate 'lr.{i}', got none: it was saved with a schedule, so build with it")
+                raise ValueError(
+                    f"state: expected a rate 'lr.{i}', got none: it was saved while a schedule set the rate"
+                )
         for prefix, values in schedules.items():
             for name in [name for name in loaded if name.startswith(prefix)]:
                 values[name.removeprefix(prefix)] = loaded.pop(name).item()
         expected = own.keys() | {"steps"}
         if loaded.keys() != expected:
             missing, unknown = sorted(expected - loaded.keys()), sorted(loaded.keys() - expected)
-            raise ValueError(f"state: expected the names of this optimizer, got missing {missing} and unknown {unknown}")
+            raise ValueError(f"state: expected this optimizer's names, got missing {missing} and unknown {unknown}")
         for name, array in own.items():
             found = loaded[name]
             if (found.shape, found.dtype) != (array.shape, array.dtype):

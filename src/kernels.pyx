@@ -2,11 +2,12 @@
 # cython: freethreading_compatible=True, embedsignature=True
 """Fused update rules, float32 and float64: one loop each, called through `Sweep`, which runs one over many arrays.
 
-The loops know pointers, a length and scalars. They use only + - * / sqrt in the order as written, which IEEE 754 rounds
-correctly; so every backend and instruction set gives the same bits, as long as nothing is contracted to fused multiply-add.
+The loops know pointers, a length and scalars. They use only + - * / sqrt in the order as written, which IEEE 754
+rounds correctly; so every backend and instruction set gives the same bits, as long as the compiler contracts nothing to
+a fused multiply-add.
 
-They are written the way that vectorizes (measured): the formula stands in the loop itself, since an inline function that
-returns several values keeps the loop scalar.
+They are written the way that vectorizes (measured): the formula stands in the loop itself, since an inline function
+that returns several values keeps the loop scalar.
 """
 
 cimport numpy as cnp

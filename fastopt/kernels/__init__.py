@@ -10,11 +10,11 @@ All arguments are checked before the first element is written. Every function ra
 
 - `TypeError` for what is not an array, for a dtype that is not supported or differs within a tensor, for a
   hyper-parameter that is not a number;
-- `ValueError` for a shape that differs, a read-only parameter or state, memory shared between arrays, lists of different
-  lengths, a hyper-parameter out of its range or NaN.
+- `ValueError` for a shape that differs, a read-only parameter or state, memory shared between arrays, lists of
+  different lengths, a hyper-parameter out of its range or NaN.
 
-In the formulas ``g = grad_scale * grad + weight_decay * param``: `grad_scale` (finite) serves clipping, loss scaling and,
-with -1, maximization; `weight_decay` (>= 0) is the L2 penalty's. Both are part of the one pass.
+In the formulas ``g = grad_scale * grad + weight_decay * param``: `grad_scale` (finite) serves clipping, loss scaling
+and, with -1, maximization; `weight_decay` (>= 0) is the L2 penalty's. Both are part of the one pass.
 """
 
 from collections.abc import Sequence
@@ -145,9 +145,7 @@ def momentum(
     >>> param, buffer
     (array([0.855, 2.145]), array([ 0.95, -0.95]))
     """
-    scalars = _scalars.momentum(
-        lr, momentum, dampening, nesterov, lr_in_velocity, first_step, weight_decay, grad_scale
-    )
+    scalars = _scalars.momentum(lr, momentum, dampening, nesterov, lr_in_velocity, first_step, weight_decay, grad_scale)
     _apply("momentum", ("param", "grad", "momentum_buffer"), (param, grad, momentum_buffer), scalars)
 
 
@@ -369,8 +367,8 @@ def adam(
 
     References
     ----------
-    D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1 and section 2. S. Reddi, S. Kale
-    and S. Kumar, "On the Convergence of Adam and Beyond", 2018, algorithm 2. ``torch.optim.Adam``,
+    D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1 and section 2. S. Reddi,
+    S. Kale and S. Kumar, "On the Convergence of Adam and Beyond", 2018, algorithm 2. ``torch.optim.Adam``,
     ``keras.optimizers.Adam``.
 
     Examples

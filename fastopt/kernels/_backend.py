@@ -48,7 +48,7 @@ def load(name: str, isa: str | None = None) -> Backend:
         return _load_compiled(isa)
     if name == "numba" and importlib.util.find_spec("numba") is None:
         raise ImportError('the numba backend needs numba: pip install "fastopt[numba]"')
-    return importlib.import_module(f"fastopt.kernels._{name}")  # type: ignore[return-value]
+    return importlib.import_module(f"fastopt.kernels._{name}")
 
 
 def _load_compiled(isa: str | None) -> Backend:
@@ -61,11 +61,11 @@ def _load_compiled(isa: str | None) -> Backend:
         raise ImportError(f"the {isa} kernels cannot run: this processor or operating system supports {best} at best")
     for candidate in ISAS[ISAS.index(isa or best) :]:
         try:
-            return importlib.import_module(f"fastopt.kernels._cython_{candidate}")  # type: ignore[return-value]
+            return importlib.import_module(f"fastopt.kernels._cython_{candidate}")
         except ModuleNotFoundError:
             if isa is not None:
                 raise ImportError(f"the {isa} kernels cannot run: this build has none") from None
-    return baseline  # type: ignore[return-value]
+    return baseline
 
 
 def _choose() -> Backend:

@@ -44,11 +44,11 @@ def as_array(value: object, label: str) -> Array:
         try:
             if hasattr(value, "__dlpack__"):
                 return np.from_dlpack(value, copy=False)
-            return np.asarray(memoryview(value))  # type: ignore[call-overload, no-any-return]
+            return np.asarray(memoryview(value))  # type: ignore[arg-type]
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             reason = f" ({error})" if hasattr(value, "__dlpack__") else ""
             raise TypeError(
-                f"{label}: expected a NumPy array or an object that lends its memory, got {type(value).__name__}{reason}"
+                f"{label}: expected an array or an object that lends its memory, got {type(value).__name__}{reason}"
             ) from error
     raise TypeError(f"{label}: expected a NumPy array, got {type(value).__name__}")
 
@@ -77,7 +77,7 @@ def check_streams(names: Sequence[str], streams: Sequence[Sequence[Array]], suff
 
     `names` may leave the gradient out; then every stream is written.
     """
-    spans = []
+    spans: list[_Span] = []
     for name, stream in zip(names, streams, strict=True):
         written = name != "grad"
         for array, model, suffix in zip(stream, streams[0], suffixes, strict=True):
@@ -89,14 +89,12 @@ def check_streams(names: Sequence[str], streams: Sequence[Sequence[Array]], suff
                     f"{label}: expected dtype {model.dtype} like {names[0]}{suffix}, got {describe(array.dtype)}"
                 )
             if array.shape != model.shape:
-                raise ValueError(
-                    f"{label}: expected shape {model.shape} like {names[0]}{suffix}, got {array.shape}"
-                )
+                raise ValueError(f"{label}: expected shape {model.shape} like {names[0]}{suffix}, got {array.shape}")
             if written and not array.flags.writeable:
                 raise ValueError(f"{label}: expected a writable array, got a read-only one")
             if written and _overlaps_itself(array):
                 raise ValueError(
-                    f"{label}: expected elements that share no memory, got shape {array.shape} with strides {array.strides}"
+                    f"{label}: expected elements that share no memory, got strides {array.strides} for {array.shape}"
                 )
             if array.size:
                 spans.append(_Span(*byte_bounds(array), len(spans), label, array, written))
@@ -133,6 +131,6 @@ def _refuse_overlap(spans: list[_Span]) -> None:
 
 def _share_memory(a: Array, b: Array) -> bool:
     try:
-        return np.shares_memory(a, b, max_work=_OVERLAP_WORK)
+        return np.shares_memory(a, b, max_work=_OVERLAP_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True

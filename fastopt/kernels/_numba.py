@@ -4,8 +4,6 @@ The scalars come in the arrays' own type, so that nothing is computed in a wider
 division from raising, which is what lets the loops vectorize; there is no `fastmath`, which would change the bits.
 """
 
-# ruff: noqa: D103  (one formula each; fastopt.kernels documents them)
-
 import platform
 from collections.abc import Sequence
 from math import sqrt
@@ -130,7 +128,7 @@ _MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platf
 _FLUSH = {"x86_64": 0x8040, "aarch64": 1 << 24}.get(_MACHINE, 0)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _read_control_word(typing_context: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if _MACHINE == "x86_64":
@@ -144,7 +142,7 @@ def _read_control_word(typing_context: Any) -> Any:
     return types.uint64(), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _write_control_word(typing_context: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         if _MACHINE == "x86_64":

@@ -5,8 +5,6 @@ remaining arrays are the rule's state; what follows are the scalars that :mod:`f
 order of operations is that of ``src/kernels.pyx`` and ``_numba.py``, so that all three give the same bits.
 """
 
-# ruff: noqa: D103  (one formula each; fastopt.kernels documents them)
-
 import numpy as np
 from numpy import sqrt
 

@@ -5,14 +5,16 @@ every library's. Each function returns its scalars in the order of the rule's lo
 ``g = scale * grad + decay * param``.
 """
 
+from collections.abc import Callable
 from math import inf, isfinite, sqrt
 from operator import index
+from typing import Any
 
 # What each hyper-parameter may be: the words of a message, and the test.
 _FRACTION = ("a number in [0, 1)", lambda value: 0.0 <= value < 1.0)
 _SHARE = ("a number in [0, 1]", lambda value: 0.0 <= value <= 1.0)
 _NOT_NEGATIVE = ("a finite number >= 0", lambda value: 0.0 <= value < inf)
-_RANGES = {
+_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "alpha": _FRACTION,
     "beta1": _FRACTION,
     "beta2": _FRACTION,
@@ -22,7 +24,7 @@ _RANGES = {
 }
 
 
-def number(name: str, value: object) -> float:
+def number(name: str, value: Any) -> float:
     """Return a hyper-parameter as a Python float, or raise an error that names it.
 
     Raises

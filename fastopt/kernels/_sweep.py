@@ -30,9 +30,9 @@ class Sweep(Protocol):
 
 
 class ChunkedSweep:
-    """A sweep over arrays of any layout: NumPy's iterator hands out contiguous chunks and copies only those that are not.
+    """A sweep over arrays of any layout, chunk by chunk of NumPy's iterator, which copies only what is not contiguous.
 
-    A strided array is thus updated in place through a buffer of fixed size.
+    A strided array is thus updated in place through buffers of fixed size.
     """
 
     def __init__(self, streams: Sequence[Sequence[Array]]) -> None:
@@ -57,14 +57,14 @@ class ChunkedSweep:
     def run(self, rule: str, scalars: Sequence[float], start: int, stop: int) -> None:
         """Apply `rule` to the elements from `start` up to `stop` of all tensors laid end to end."""
         backend = _backend.active
-        flags = ["external_loop", "buffered", "ranged"] + ["growinner"] * backend.TAKES_ANY_LENGTH
+        flags: Any = ["external_loop", "buffered", "ranged"] + ["growinner"] * backend.TAKES_ANY_LENGTH
         for tensor, (begin, end) in zip(zip(*self._streams, strict=True), pairwise(self._bounds), strict=True):
             first, last = max(start, begin), min(stop, end)
             if first >= last:
                 continue
-            access = [["readonly" if i == GRAD else "readwrite", "contig", "aligned"] for i in range(len(tensor))]
+            access: Any = [["readonly" if i == GRAD else "readwrite", "contig", "aligned"] for i in range(len(tensor))]
             with np.nditer(tensor, flags, access, buffersize=CHUNK) as chunks:
-                chunks.iterrange = (first - begin, last - begin)
+                chunks.iterrange = (first - begin, last - begin)  # type: ignore[misc]
                 for chunk in chunks:
                     backend.update(rule, chunk, scalars)
 
