@@ -5,6 +5,7 @@ steps.
 """
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, cast
 
 import numpy as np
@@ -50,17 +51,17 @@ class Optimizer:
         self._grouped = self.groups[0].suffixes[:1] == ["[0]"] and isinstance(params[0], Mapping)
         for group in self.groups:
             group.allocate(*self._states(group))
-            self._scalars(group, 1.0)
+            self._scalars(group, 1.0, inf)
 
     def _states(self, group: Group) -> tuple[str, dict[str, float]]:
         """Return the rule of `group` and the initial value of each of its state arrays."""
         raise NotImplementedError
 
-    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
         """Return the scalars of the next step of `group`."""
         raise NotImplementedError
 
-    def step(self, grads: Any, *, grad_scale: float = 1.0) -> None:
+    def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf) -> None:
         """Update the parameters in place.
 
         Parameters
@@ -68,7 +69,10 @@ class Optimizer:
         grads : like `params`
             Gradients in the structure of the parameters; for groups, a list with one entry a group. Only read.
         grad_scale : float
-            Finite factor on every gradient: for clipping, loss scaling, or -1 to maximize.
+            Finite factor on every gradient: for clipping by the norm (see `fastopt.kernels.clip_grad_norm`), loss
+            scaling, or -1 to maximize.
+        clip_value : float
+            Bound, >= 0, on the absolute value of each element of the gradients, after `grad_scale`.
 
         Raises
         ------
@@ -81,7 +85,7 @@ class Optimizer:
             found = f"{len(grads)} entries" if isinstance(grads, list | tuple) else type(grads).__name__
             raise ValueError(f"grads: expected a list with an entry for each of {len(self.groups)} groups, got {found}")
         sweeps = [
-            (group.bind(values), group.rule, self._scalars(group, grad_scale))
+            (group.bind(values), group.rule, self._scalars(group, grad_scale, clip_value))
             for group, values in zip(self.groups, grads, strict=True)
         ]
         for sweep, rule, scalars in sweeps:
@@ -278,11 +282,11 @@ class SGD(Optimizer):
             raise ValueError(f"momentum: expected a number > 0 with nesterov, got {group.momentum!r}")
         return ("sgd", {}) if group.momentum == 0 else ("momentum", {"momentum_buffer": 0.0})
 
-    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
         lr, momentum = _at(group.lr, self.steps), _at(group.momentum, self.steps)
         if group.rule == "sgd":
             _refuse_late_momentum(momentum)
-            return _scalars.sgd(lr, group.weight_decay, grad_scale)
+            return _scalars.sgd(lr, group.weight_decay, grad_scale, clip_value)
         return _scalars.momentum(
             lr,
             momentum,
@@ -292,6 +296,7 @@ class SGD(Optimizer):
             self.steps == 0,
             group.weight_decay,
             grad_scale,
+            clip_value,
         )
 
 
@@ -361,10 +366,10 @@ class Adagrad(Optimizer):
         start = _scalars.number("initial_accumulator_value", group.initial_accumulator_value)
         return "adagrad", {"sum": start}
 
-    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
         lr = _scalars.number("lr", _at(group.lr, self.steps))
         lr /= 1.0 + self.steps * _scalars.number("lr_decay", group.lr_decay)
-        return _scalars.adagrad(lr, group.eps, group.eps_in_sqrt, group.weight_decay, grad_scale)
+        return _scalars.adagrad(lr, group.eps, group.eps_in_sqrt, group.weight_decay, grad_scale, clip_value)
 
 
 class RMSprop(Optimizer):
@@ -450,7 +455,7 @@ class RMSprop(Optimizer):
             rule, states = rule + "_momentum", states | {"momentum_buffer": 0.0}
         return rule, states
 
-    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
         momentum: float | None = _at(group.momentum, self.steps)
         if "momentum_buffer" not in group.state:
             _refuse_late_momentum(momentum)
@@ -464,6 +469,7 @@ class RMSprop(Optimizer):
             group.lr_in_velocity,
             group.weight_decay,
             grad_scale,
+            clip_value,
         )
 
 
@@ -532,7 +538,7 @@ class Adam(Optimizer):
         states = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
         return ("amsgrad", states | {"max_exp_avg_sq": 0.0}) if group.amsgrad else ("adam", states)
 
-    def _scalars(self, group: Group, grad_scale: float) -> tuple[float, ...]:
+    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
         beta1, beta2 = group.betas
         return _scalars.adam(
             self.steps + 1,
@@ -544,6 +550,7 @@ class Adam(Optimizer):
             group.weight_decay,
             self._decoupled,
             grad_scale,
+            clip_value,
         )
 
 

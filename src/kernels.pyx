@@ -24,13 +24,19 @@ cnp.import_array()
 
 # The rules. x: parameter, gradient (only read), state arrays; c: scalars, computed in float64 and cast once here.
 
+cdef inline real clip(real x, real limit) noexcept nogil:
+    """`x` within +-`limit`; NaN stays NaN."""
+    x = -limit if x < -limit else x
+    return limit if x > limit else x
+
+
 cdef void sgd(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *p = x[0]
     cdef const real *g = x[1]
-    cdef real scale = <real>c[0], decay = <real>c[1], lr = <real>c[2], grad
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], lr = <real>c[3], grad
     cdef Py_ssize_t i
     for i in range(n):
-        grad = scale * g[i] + decay * p[i]
+        grad = clip(scale * g[i], limit) + decay * p[i]
         p[i] -= lr * grad
 
 
@@ -38,11 +44,11 @@ cdef void momentum(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *p = x[0]
     cdef const real *g = x[1]
     cdef real *b = x[2]
-    cdef real scale = <real>c[0], decay = <real>c[1], grad
-    cdef real mu = <real>c[2], a = <real>c[3], c1 = <real>c[4], c2 = <real>c[5]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], grad
+    cdef real mu = <real>c[3], a = <real>c[4], c1 = <real>c[5], c2 = <real>c[6]
     cdef Py_ssize_t i
     for i in range(n):
-        grad = scale * g[i] + decay * p[i]
+        grad = clip(scale * g[i], limit) + decay * p[i]
         b[i] = mu * b[i] + a * grad
         p[i] -= c1 * b[i] + c2 * grad
 
@@ -51,11 +57,11 @@ cdef void adagrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *p = x[0]
     cdef const real *g = x[1]
     cdef real *s = x[2]
-    cdef real scale = <real>c[0], decay = <real>c[1], grad
-    cdef real lr = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], grad
+    cdef real lr = <real>c[3], eps_in = <real>c[4], eps_out = <real>c[5]
     cdef Py_ssize_t i
     for i in range(n):
-        grad = scale * g[i] + decay * p[i]
+        grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += grad * grad
         p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
@@ -64,11 +70,11 @@ cdef void rmsprop(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *p = x[0]
     cdef const real *g = x[1]
     cdef real *s = x[2]
-    cdef real scale = <real>c[0], decay = <real>c[1], grad
-    cdef real a = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4], lr = <real>c[5]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], grad
+    cdef real a = <real>c[3], eps_in = <real>c[4], eps_out = <real>c[5], lr = <real>c[6]
     cdef Py_ssize_t i
     for i in range(n):
-        grad = scale * g[i] + decay * p[i]
+        grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
         p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
@@ -78,19 +84,19 @@ cdef void rmsprop_momentum(real **x, Py_ssize_t n, const double *c) noexcept nog
     cdef const real *g = x[1]
     cdef real *s = x[2]
     cdef real *b = x[3]
-    cdef real scale = <real>c[0], decay = <real>c[1], grad
-    cdef real a = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4]
-    cdef real mu = <real>c[5], k = <real>c[6], lr = <real>c[7]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], grad
+    cdef real a = <real>c[3], eps_in = <real>c[4], eps_out = <real>c[5]
+    cdef real mu = <real>c[6], k = <real>c[7], lr = <real>c[8]
     cdef Py_ssize_t i
     for i in range(n):
-        grad = scale * g[i] + decay * p[i]
+        grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
         b[i] = mu * b[i] + k * grad / (sqrt(s[i] + eps_in) + eps_out)
         p[i] -= lr * b[i]
 
 
-# Rounding can make the variance slightly negative. Written so that NaN stays NaN.
 cdef inline real variance(real s, real m) noexcept nogil:
+    """The mean square less the squared mean, which rounding can make slightly negative; NaN stays NaN."""
     cdef real d = s - m * m
     return 0 if d < 0 else d
 
@@ -100,11 +106,11 @@ cdef void rmsprop_centered(real **x, Py_ssize_t n, const double *c) noexcept nog
     cdef const real *g = x[1]
     cdef real *s = x[2]
     cdef real *m = x[3]
-    cdef real scale = <real>c[0], decay = <real>c[1], grad
-    cdef real a = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4], lr = <real>c[5]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], grad
+    cdef real a = <real>c[3], eps_in = <real>c[4], eps_out = <real>c[5], lr = <real>c[6]
     cdef Py_ssize_t i
     for i in range(n):
-        grad = scale * g[i] + decay * p[i]
+        grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
         m[i] += a * (grad - m[i])
         p[i] -= lr * grad / (sqrt(variance(s[i], m[i]) + eps_in) + eps_out)
@@ -116,12 +122,12 @@ cdef void rmsprop_centered_momentum(real **x, Py_ssize_t n, const double *c) noe
     cdef real *s = x[2]
     cdef real *m = x[3]
     cdef real *b = x[4]
-    cdef real scale = <real>c[0], decay = <real>c[1], grad
-    cdef real a = <real>c[2], eps_in = <real>c[3], eps_out = <real>c[4]
-    cdef real mu = <real>c[5], k = <real>c[6], lr = <real>c[7]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], grad
+    cdef real a = <real>c[3], eps_in = <real>c[4], eps_out = <real>c[5]
+    cdef real mu = <real>c[6], k = <real>c[7], lr = <real>c[8]
     cdef Py_ssize_t i
     for i in range(n):
-        grad = scale * g[i] + decay * p[i]
+        grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
         m[i] += a * (grad - m[i])
         b[i] = mu * b[i] + k * grad / (sqrt(variance(s[i], m[i]) + eps_in) + eps_out)
@@ -133,11 +139,11 @@ cdef void adam(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef const real *g = x[1]
     cdef real *m = x[2]
     cdef real *v = x[3]
-    cdef real scale = <real>c[0], decay = <real>c[1], grad
-    cdef real keep = <real>c[2], a1 = <real>c[3], a2 = <real>c[4], lr = <real>c[5], eps = <real>c[6]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], grad
+    cdef real keep = <real>c[3], a1 = <real>c[4], a2 = <real>c[5], lr = <real>c[6], eps = <real>c[7]
     cdef Py_ssize_t i
     for i in range(n):
-        grad = scale * g[i] + decay * p[i]
+        grad = clip(scale * g[i], limit) + decay * p[i]
         m[i] += a1 * (grad - m[i])
         v[i] += a2 * (grad * grad - v[i])
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v[i]) + eps)
@@ -149,11 +155,11 @@ cdef void amsgrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *m = x[2]
     cdef real *v = x[3]
     cdef real *v_max = x[4]
-    cdef real scale = <real>c[0], decay = <real>c[1], grad
-    cdef real keep = <real>c[2], a1 = <real>c[3], a2 = <real>c[4], lr = <real>c[5], eps = <real>c[6]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], grad
+    cdef real keep = <real>c[3], a1 = <real>c[4], a2 = <real>c[5], lr = <real>c[6], eps = <real>c[7]
     cdef Py_ssize_t i
     for i in range(n):
-        grad = scale * g[i] + decay * p[i]
+        grad = clip(scale * g[i], limit) + decay * p[i]
         m[i] += a1 * (grad - m[i])
         v[i] += a2 * (grad * grad - v[i])
         v_max[i] = v[i] if v[i] > v_max[i] else v_max[i]
@@ -166,7 +172,7 @@ ctypedef void (*update_t)(void **x, Py_ssize_t n, const double *c) noexcept nogi
 
 cdef enum:
     MAX_STREAMS = 5
-    MAX_SCALARS = 8
+    MAX_SCALARS = 9
     N_RULES = 9
     GRAD = 1
 
@@ -178,18 +184,18 @@ cdef struct rule_t:
     Py_ssize_t n_scalars
 
 cdef rule_t RULES[N_RULES]
-RULES[0] = rule_t(b"sgd", <update_t>sgd[float], <update_t>sgd[double], 2, 3)
-RULES[1] = rule_t(b"momentum", <update_t>momentum[float], <update_t>momentum[double], 3, 6)
-RULES[2] = rule_t(b"adagrad", <update_t>adagrad[float], <update_t>adagrad[double], 3, 5)
-RULES[3] = rule_t(b"rmsprop", <update_t>rmsprop[float], <update_t>rmsprop[double], 3, 6)
-RULES[4] = rule_t(b"rmsprop_momentum", <update_t>rmsprop_momentum[float], <update_t>rmsprop_momentum[double], 4, 8)
-RULES[5] = rule_t(b"rmsprop_centered", <update_t>rmsprop_centered[float], <update_t>rmsprop_centered[double], 4, 6)
+RULES[0] = rule_t(b"sgd", <update_t>sgd[float], <update_t>sgd[double], 2, 4)
+RULES[1] = rule_t(b"momentum", <update_t>momentum[float], <update_t>momentum[double], 3, 7)
+RULES[2] = rule_t(b"adagrad", <update_t>adagrad[float], <update_t>adagrad[double], 3, 6)
+RULES[3] = rule_t(b"rmsprop", <update_t>rmsprop[float], <update_t>rmsprop[double], 3, 7)
+RULES[4] = rule_t(b"rmsprop_momentum", <update_t>rmsprop_momentum[float], <update_t>rmsprop_momentum[double], 4, 9)
+RULES[5] = rule_t(b"rmsprop_centered", <update_t>rmsprop_centered[float], <update_t>rmsprop_centered[double], 4, 7)
 RULES[6] = rule_t(
     b"rmsprop_centered_momentum",
-    <update_t>rmsprop_centered_momentum[float], <update_t>rmsprop_centered_momentum[double], 5, 8,
+    <update_t>rmsprop_centered_momentum[float], <update_t>rmsprop_centered_momentum[double], 5, 9,
 )
-RULES[7] = rule_t(b"adam", <update_t>adam[float], <update_t>adam[double], 4, 7)
-RULES[8] = rule_t(b"amsgrad", <update_t>amsgrad[float], <update_t>amsgrad[double], 5, 7)
+RULES[7] = rule_t(b"adam", <update_t>adam[float], <update_t>adam[double], 4, 8)
+RULES[8] = rule_t(b"amsgrad", <update_t>amsgrad[float], <update_t>amsgrad[double], 5, 8)
 
 cdef dict NUMBER = {RULES[number].name.decode(): number for number in range(N_RULES)}
 
@@ -436,6 +442,86 @@ def bind(tuple streams not None):
     """Return a `Sweep` over ordinary arrays, or None where they need a closer look."""
     cdef Sweep sweep = Sweep.__new__(Sweep)
     return sweep if sweep.take(streams) else None
+
+
+# The norm: sums of squares by lanes and blocks, as fastopt/kernels/_norm.py defines them.
+
+cdef enum:
+    LANES = 16
+    BLOCK = 65536
+
+
+cdef Py_ssize_t add_squares(const real *g, Py_ssize_t n, Py_ssize_t lane, double *lanes) noexcept nogil:
+    """Add the squares of `g` to the lanes, beginning with `lane`; return the next lane."""
+    cdef Py_ssize_t i = 0, j
+    cdef double x
+    cdef double sums[LANES]
+    while lane != 0 and i < n:
+        x = g[i]
+        lanes[lane] += x * x
+        lane = (lane + 1) % LANES
+        i += 1
+    for j in range(LANES):  # a local copy, which the compiler keeps in registers
+        sums[j] = lanes[j]
+    while i + LANES <= n:
+        for j in range(LANES):
+            x = g[i + j]
+            sums[j] += x * x
+        i += LANES
+    for j in range(LANES):
+        lanes[j] = sums[j]
+    while i < n:
+        x = g[i]
+        lanes[lane] += x * x
+        lane += 1
+        i += 1
+    return lane
+
+
+cdef double sum_of_block(void **data, Py_ssize_t *ends, bint *doubles, Py_ssize_t n, Py_ssize_t block) noexcept nogil:
+    cdef double lanes[LANES]
+    cdef Py_ssize_t t, first, last, lane = 0, begin = 0, start = block * BLOCK, half = LANES // 2
+    for t in range(LANES):
+        lanes[t] = 0.0
+    for t in range(n):
+        first, last = max(start, begin), min(start + BLOCK, ends[t])
+        if first < last:
+            if doubles[t]:
+                lane = add_squares(<const double *>data[t] + (first - begin), last - first, lane, lanes)
+            else:
+                lane = add_squares(<const float *>data[t] + (first - begin), last - first, lane, lanes)
+        begin = ends[t]
+    while half > 0:
+        for t in range(half):
+            lanes[t] += lanes[t + half]
+        half //= 2
+    return lanes[0]
+
+
+def sums_of_squares(tuple arrays not None, Py_ssize_t start, Py_ssize_t stop):
+    """Return the sums of squares of blocks `start` up to `stop`, or None for arrays that need the general way."""
+    cdef Py_ssize_t t, n = len(arrays), size = 0
+    cdef cnp.ndarray array
+    cdef double *sums = <double *>malloc((stop - start) * sizeof(double) + 1)
+    cdef void **data = <void **>malloc(n * (sizeof(void *) + sizeof(Py_ssize_t) + sizeof(bint)) + 1)
+    cdef Py_ssize_t *ends = <Py_ssize_t *>(data + n)
+    cdef bint *doubles = <bint *>(ends + n)
+    try:
+        if sums == NULL or data == NULL:
+            raise MemoryError
+        for t in range(n):
+            if not plain(arrays[t], False):
+                return None
+            array = <cnp.ndarray>arrays[t]
+            size += cnp.PyArray_SIZE(array)
+            data[t], ends[t], doubles[t] = cnp.PyArray_DATA(array), size, cnp.PyArray_TYPE(array) == cnp.NPY_DOUBLE
+        with nogil:
+            for t in range(start, stop):
+                sums[t - start] = sum_of_block(data, ends, doubles, n, t)
+        return [sums[t] for t in range(stop - start)]
+    finally:
+        free(sums)
+        free(data)
 
 
 # What every backend offers, see fastopt/kernels/_backend.py.

@@ -13,19 +13,23 @@ All arguments are checked before the first element is written. Every function ra
 - `ValueError` for a shape that differs, a read-only parameter or state, memory shared between arrays, lists of
   different lengths, a hyper-parameter out of its range or NaN.
 
-In the formulas ``g = grad_scale * grad + weight_decay * param``: `grad_scale` (finite) serves clipping, loss scaling
-and, with -1, maximization; `weight_decay` (>= 0) is the L2 penalty's. Both are part of the one pass.
+In the formulas ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``. `grad_scale` (finite) serves
+clipping by the norm (`clip_grad_norm`), loss scaling and, with -1, maximization; `clip_value` (>= 0) bounds the
+absolute value of each element, as PyTorch's ``clip_grad_value_`` does; `weight_decay` (>= 0) is the L2 penalty's. All
+three are part of the one pass over the arrays.
 """
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from fastopt.kernels import _backend, _scalars
 from fastopt.kernels._checks import Array
+from fastopt.kernels._norm import Clipping, clip_grad_norm
 from fastopt.kernels._sweep import prepare
 from fastopt.kernels._threads import run
 
-__all__ = ["adagrad", "adam", "adamw", "momentum", "rmsprop", "sgd"]
+__all__ = ["Clipping", "adagrad", "adam", "adamw", "clip_grad_norm", "momentum", "rmsprop", "sgd"]
 
 Arrays = Array | Sequence[Array]
 
@@ -37,7 +41,15 @@ def _apply(rule: str, names: tuple[str, ...], arrays: tuple[Any, ...], scalars: 
     run(_backend.active.bind(arrays) or prepare(names, arrays), rule, scalars)
 
 
-def sgd(param: Arrays, grad: Arrays, *, lr: float, weight_decay: float = 0.0, grad_scale: float = 1.0) -> None:
+def sgd(
+    param: Arrays,
+    grad: Arrays,
+    *,
+    lr: float,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+) -> None:
     """Stochastic gradient descent: ``p -= lr * g``.
 
     Parameters
@@ -48,8 +60,8 @@ def sgd(param: Arrays, grad: Arrays, *, lr: float, weight_decay: float = 0.0, gr
         Gradient of the loss with respect to `param`; only read.
     lr : float
         Learning rate, finite, >= 0.
-    weight_decay, grad_scale : float
-        ``g = grad_scale * grad + weight_decay * param``.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
 
     Raises
     ------
@@ -69,7 +81,7 @@ def sgd(param: Arrays, grad: Arrays, *, lr: float, weight_decay: float = 0.0, gr
     >>> param
     array([0.95, 2.05])
     """
-    _apply("sgd", ("param", "grad"), (param, grad), _scalars.sgd(lr, weight_decay, grad_scale))
+    _apply("sgd", ("param", "grad"), (param, grad), _scalars.sgd(lr, weight_decay, grad_scale, clip_value))
 
 
 def momentum(
@@ -85,6 +97,7 @@ def momentum(
     first_step: bool = False,
     weight_decay: float = 0.0,
     grad_scale: float = 1.0,
+    clip_value: float = inf,
 ) -> None:
     """Gradient descent with momentum, in the two conventions that are in use.
 
@@ -121,8 +134,8 @@ def momentum(
     first_step : bool
         Set ``b = g``, as PyTorch does at the first step whatever `dampening` says. Without dampening a buffer of
         zeros comes to the same.
-    weight_decay, grad_scale : float
-        ``g = grad_scale * grad + weight_decay * param``.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
 
     Raises
     ------
@@ -145,7 +158,9 @@ def momentum(
     >>> param, buffer
     (array([0.855, 2.145]), array([ 0.95, -0.95]))
     """
-    scalars = _scalars.momentum(lr, momentum, dampening, nesterov, lr_in_velocity, first_step, weight_decay, grad_scale)
+    scalars = _scalars.momentum(
+        lr, momentum, dampening, nesterov, lr_in_velocity, first_step, weight_decay, grad_scale, clip_value
+    )
     _apply("momentum", ("param", "grad", "momentum_buffer"), (param, grad, momentum_buffer), scalars)
 
 
@@ -159,6 +174,7 @@ def adagrad(
     eps_in_sqrt: bool = False,
     weight_decay: float = 0.0,
     grad_scale: float = 1.0,
+    clip_value: float = inf,
 ) -> None:
     """AdaGrad: each element's rate shrinks with the gradients it has seen.
 
@@ -181,8 +197,8 @@ def adagrad(
         Finite, >= 0.
     eps_in_sqrt : bool
         Add `eps` under the root, as Keras does.
-    weight_decay, grad_scale : float
-        ``g = grad_scale * grad + weight_decay * param``.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
 
     Raises
     ------
@@ -203,7 +219,7 @@ def adagrad(
     >>> param.round(6), sum
     (array([0.9, 2.1]), array([ 9., 16.]))
     """
-    scalars = _scalars.adagrad(lr, eps, eps_in_sqrt, weight_decay, grad_scale)
+    scalars = _scalars.adagrad(lr, eps, eps_in_sqrt, weight_decay, grad_scale, clip_value)
     _apply("adagrad", ("param", "grad", "sum"), (param, grad, sum), scalars)
 
 
@@ -222,6 +238,7 @@ def rmsprop(
     lr_in_velocity: bool = False,
     weight_decay: float = 0.0,
     grad_scale: float = 1.0,
+    clip_value: float = inf,
 ) -> None:
     """RMSProp: AdaGrad with a sum that forgets; with momentum, and centered, where their arrays are given.
 
@@ -262,8 +279,8 @@ def rmsprop(
         Share of the velocity that is kept, in [0, 1]; other than 0 it needs `momentum_buffer`.
     lr_in_velocity : bool
         Keep the rate inside the velocity, as Keras and TensorFlow 1 do.
-    weight_decay, grad_scale : float
-        ``g = grad_scale * grad + weight_decay * param``.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
 
     Raises
     ------
@@ -302,6 +319,7 @@ def rmsprop(
         lr_in_velocity,
         weight_decay,
         grad_scale,
+        clip_value,
     )
     _apply(rule, names, arrays, scalars)
 
@@ -321,6 +339,7 @@ def adam(
     eps_hat: bool = False,
     weight_decay: float = 0.0,
     grad_scale: float = 1.0,
+    clip_value: float = inf,
 ) -> None:
     """Adam, with bias correction; AMSGrad where its array is given.
 
@@ -357,8 +376,8 @@ def adam(
         Finite, >= 0.
     eps_hat : bool
         Take the second form, as Keras, scikit-learn and thinc do.
-    weight_decay, grad_scale : float
-        ``g = grad_scale * grad + weight_decay * param``.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
 
     Raises
     ------
@@ -389,7 +408,7 @@ def adam(
     >>> params[1].round(6)
     array([0.9, 0.9, 0.9])
     """
-    scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale)
+    scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value)
     if max_exp_avg_sq is None:
         _apply("adam", _ADAM, (param, grad, exp_avg, exp_avg_sq), scalars)
     else:
@@ -411,14 +430,15 @@ def adamw(
     eps_hat: bool = False,
     weight_decay: float = 1e-2,
     grad_scale: float = 1.0,
+    clip_value: float = inf,
 ) -> None:
-    """Adam with decoupled weight decay: ``p -= lr * weight_decay * p``, then `adam` with ``g = grad_scale * grad``.
+    """Adam with decoupled weight decay: ``p -= lr * weight_decay * p``, then `adam` without it.
 
     Parameters
     ----------
     param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq
         As in `adam`.
-    step, lr, beta1, beta2, eps, eps_hat, grad_scale
+    step, lr, beta1, beta2, eps, eps_hat, grad_scale, clip_value
         As in `adam`.
     weight_decay : float
         Share of the parameter that goes at rate 1, finite, >= 0; it does not enter the moments.
@@ -442,7 +462,7 @@ def adamw(
     >>> param.round(6)
     array([0.85, 2.  ])
     """
-    scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale)
+    scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value)
     if max_exp_avg_sq is None:
         _apply("adam", _ADAM, (param, grad, exp_avg, exp_avg_sq), scalars)
     else:

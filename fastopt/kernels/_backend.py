@@ -26,6 +26,9 @@ class Backend(Protocol):
     def bind(self, streams: Sequence[object]) -> Any:
         """Return a sweep over ordinary arrays, or None where they need the chunked one."""
 
+    def sums_of_squares(self, arrays: tuple[Any, ...], start: int, stop: int) -> list[float] | None:
+        """Return the sums of squares of blocks of elements, or None for arrays that need the general way."""
+
     def update(self, rule: str, arrays: Sequence[Any], scalars: Sequence[float]) -> None:
         """Apply `rule` to contiguous one-dimensional arrays of one dtype."""
 

@@ -1,8 +1,8 @@
 """Hyper-parameters to the scalars of the loops, in float64, once a call.
 
 Conventions (where epsilon sits, whether the rate is inside the velocity) are choices of scalars, so one loop serves
-every library's. Each function returns its scalars in the order of the rule's loop; all begin with the two that make
-``g = scale * grad + decay * param``.
+every library's. Each function returns its scalars in the order of the rule's loop; all begin with the three that make
+``g = clip(scale * grad, limit) + decay * param``.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,16 @@ from typing import Any
 _FRACTION = ("a number in [0, 1)", lambda value: 0.0 <= value < 1.0)
 _SHARE = ("a number in [0, 1]", lambda value: 0.0 <= value <= 1.0)
 _NOT_NEGATIVE = ("a finite number >= 0", lambda value: 0.0 <= value < inf)
+_NOT_NAN_NOR_NEGATIVE = ("a number >= 0, infinity included", lambda value: value >= 0.0)
 _RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "alpha": _FRACTION,
     "beta1": _FRACTION,
     "beta2": _FRACTION,
     "dampening": _SHARE,
     "momentum": _SHARE,
+    "clip_value": _NOT_NAN_NOR_NEGATIVE,
     "grad_scale": ("a finite number", isfinite),
+    "max_norm": _NOT_NAN_NOR_NEGATIVE,
 }
 
 
@@ -59,9 +62,13 @@ def count(name: str, value: object) -> int:
     return result
 
 
-def sgd(lr: float, weight_decay: float, grad_scale: float) -> tuple[float, ...]:
+def _gradient(weight_decay: float, grad_scale: float, clip_value: float) -> tuple[float, float, float]:
+    return number("grad_scale", grad_scale), number("clip_value", clip_value), number("weight_decay", weight_decay)
+
+
+def sgd(lr: float, weight_decay: float, grad_scale: float, clip_value: float) -> tuple[float, ...]:
     """Scalars of ``p -= lr * g``."""
-    return number("grad_scale", grad_scale), number("weight_decay", weight_decay), number("lr", lr)
+    return *_gradient(weight_decay, grad_scale, clip_value), number("lr", lr)
 
 
 def momentum(
@@ -73,24 +80,27 @@ def momentum(
     first_step: bool,
     weight_decay: float,
     grad_scale: float,
+    clip_value: float,
 ) -> tuple[float, ...]:
     """Scalars of ``b = mu*b + a*g; p -= c1*b + c2*g``."""
-    scale, decay = number("grad_scale", grad_scale), number("weight_decay", weight_decay)
+    gradient = _gradient(weight_decay, grad_scale, clip_value)
     lr, mu, dampening = number("lr", lr), number("momentum", momentum), number("dampening", dampening)
     if lr_in_velocity:
         if dampening:
             raise ValueError(f"dampening: expected 0 with lr_in_velocity, got {dampening!r}")
         # The buffer holds Keras' velocity u, which is added: p += u, or p += mu*u - lr*g.
-        return (scale, decay, mu, -lr, -mu, lr) if nesterov else (scale, decay, mu, -lr, -1.0, 0.0)
+        return (*gradient, mu, -lr, -mu, lr) if nesterov else (*gradient, mu, -lr, -1.0, 0.0)
     keep, share = (0.0, 1.0) if first_step else (mu, 1.0 - dampening)
-    return (scale, decay, keep, share, lr * mu, lr) if nesterov else (scale, decay, keep, share, lr, 0.0)
+    return (*gradient, keep, share, lr * mu, lr) if nesterov else (*gradient, keep, share, lr, 0.0)
 
 
-def adagrad(lr: float, eps: float, eps_in_sqrt: bool, weight_decay: float, grad_scale: float) -> tuple[float, ...]:
+def adagrad(
+    lr: float, eps: float, eps_in_sqrt: bool, weight_decay: float, grad_scale: float, clip_value: float
+) -> tuple[float, ...]:
     """Scalars of ``s += g*g; p -= lr*g / (sqrt(s + eps_in) + eps_out)``."""
-    scale, decay = number("grad_scale", grad_scale), number("weight_decay", weight_decay)
+    gradient = _gradient(weight_decay, grad_scale, clip_value)
     lr, eps = number("lr", lr), number("eps", eps)
-    return (scale, decay, lr, eps, 0.0) if eps_in_sqrt else (scale, decay, lr, 0.0, eps)
+    return (*gradient, lr, eps, 0.0) if eps_in_sqrt else (*gradient, lr, 0.0, eps)
 
 
 def rmsprop(
@@ -102,14 +112,15 @@ def rmsprop(
     lr_in_velocity: bool,
     weight_decay: float,
     grad_scale: float,
+    clip_value: float,
 ) -> tuple[float, ...]:
     """Scalars of ``s += a*(g*g - s); p -= lr*g / (sqrt(s + eps_in) + eps_out)``.
 
     With momentum: ``b = mu*b + k*g / (...); p -= lr*b``.
     """
-    scale, decay = number("grad_scale", grad_scale), number("weight_decay", weight_decay)
+    gradient = _gradient(weight_decay, grad_scale, clip_value)
     lr, a, eps = number("lr", lr), 1.0 - number("alpha", alpha), number("eps", eps)
-    common = (scale, decay, a, eps, 0.0) if eps_in_sqrt else (scale, decay, a, 0.0, eps)
+    common = (*gradient, a, eps, 0.0) if eps_in_sqrt else (*gradient, a, 0.0, eps)
     if momentum is None:
         return (*common, lr)
     mu = number("momentum", momentum)
@@ -126,6 +137,7 @@ def adam(
     weight_decay: float,
     decoupled: bool,
     grad_scale: float,
+    clip_value: float,
 ) -> tuple[float, ...]:
     """Scalars of ``m += a1*(g-m); v += a2*(g*g-v); p = keep*p - lr*m / (sqrt(v) + eps)``.
 
@@ -134,7 +146,7 @@ def adam(
     """
     try:  # The ordinary call, at a fraction of the cost of looking at each value by itself: the sum is a float
         ordinary = (  # exactly when all are Python numbers.
-            type(lr + beta1 + beta2 + eps + weight_decay + grad_scale) is float
+            type(lr + beta1 + beta2 + eps + weight_decay + grad_scale + clip_value) is float
             and type(step) is int
             and step >= 1
             and 0.0 <= lr < inf
@@ -143,14 +155,15 @@ def adam(
             and 0.0 <= eps < inf
             and 0.0 <= weight_decay < inf
             and -inf < grad_scale < inf
+            and clip_value >= 0.0
         )
     except (TypeError, OverflowError):
         ordinary = False
     if not ordinary:
         step, lr, eps = count("step", step), number("lr", lr), number("eps", eps)
         beta1, beta2 = number("beta1", beta1), number("beta2", beta2)
-        weight_decay, grad_scale = number("weight_decay", weight_decay), number("grad_scale", grad_scale)
+        grad_scale, clip_value, weight_decay = _gradient(weight_decay, grad_scale, clip_value)
     keep, decay = (1.0 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
     correction = sqrt(1.0 - beta2**step)
     rate = lr * correction / (1.0 - beta1**step)
-    return grad_scale, decay, keep, 1.0 - beta1, 1.0 - beta2, rate, eps if eps_hat else eps * correction
+    return grad_scale, clip_value, decay, keep, 1.0 - beta1, 1.0 - beta2, rate, eps if eps_hat else eps * correction

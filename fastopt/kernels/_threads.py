@@ -1,11 +1,13 @@
 """One pool of threads for all backends, and the size from which a sweep is worth sharing out."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import TypeVar
 
 from fastopt.kernels._sweep import Sweep
+
+T = TypeVar("T")
 
 # Below this many elements handing a range to another thread costs more than it saves.
 MIN_SIZE = 500_000
@@ -95,34 +97,35 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _submit(sweep: Sweep, rule: str, scalars: Sequence[float], start: int, stop: int) -> Future[Any] | None:
+def _submit(work: Callable[[int, int], T], start: int, stop: int) -> Future[T] | None:
     """Hand a range to the pool, or return None where there is none to be had, as at interpreter exit."""
     global _pool
     try:
         if _pool is None:
             _pool = ThreadPoolExecutor(max(1, _num_threads - 1), thread_name_prefix="fastopt")
-        return _pool.submit(sweep.run, rule, scalars, start, stop)
+        return _pool.submit(work, start, stop)
     except RuntimeError:
         return None
 
 
-def run(sweep: Sweep, rule: str, scalars: Sequence[float]) -> None:
-    """Run `rule` over the whole sweep, shared out over the pool when it is long enough to pay."""
-    size = sweep.size
-    threads = _num_threads
-    if size < MIN_SIZE or threads == 1:
-        sweep.run(rule, scalars, 0, size)
-        return
-    share = -(-size // (threads * _LINE)) * _LINE
+def share_out(work: Callable[[int, int], T], size: int, line: int = _LINE) -> list[T]:
+    """Return the results of ``work(start, stop)`` over adjoining ranges, one a thread, that cover `size` in order."""
+    share = -(-size // (_num_threads * line)) * line
     ranges = [(start, min(start + share, size)) for start in range(0, size, share)]
-    futures = [_submit(sweep, rule, scalars, *bounds) for bounds in ranges[1:]]
+    futures = [_submit(work, *bounds) for bounds in ranges[1:]]
     try:
-        sweep.run(rule, scalars, *ranges[0])
+        results = [work(*ranges[0])]
         for future, bounds in zip(futures, ranges[1:], strict=True):
-            if future is None:
-                sweep.run(rule, scalars, *bounds)
-    finally:
+            results.append(work(*bounds) if future is None else future.result())
+        return results
+    finally:  # an error must not leave another thread at work on arrays that the caller thinks are its own again
         wait([future for future in futures if future is not None])
-    for future in futures:
-        if future is not None:
-            future.result()
+
+
+def run(sweep: Sweep, rule: str, scalars: Sequence[float]) -> None:
+    """Run `rule` over the whole sweep, shared out over the pool where that pays."""
+    size = sweep.size
+    if size < MIN_SIZE or _num_threads == 1:
+        sweep.run(rule, scalars, 0, size)
+    else:
+        share_out(lambda start, stop: sweep.run(rule, scalars, start, stop), size)
