@@ -13,7 +13,7 @@ that returns several values keeps the loop scalar.
 cimport numpy as cnp
 from cython cimport floating as real
 from libc.stdint cimport uintptr_t
-from libc.stdlib cimport free, malloc, qsort
+from libc.stdlib cimport free, malloc
 
 from cpu cimport cpu_has_v3, cpu_has_v4
 from flush_to_zero cimport control_word, restore, save_and_flush_to_zero
@@ -208,24 +208,32 @@ cdef struct span_t:  # the memory of one array
     bint written
 
 
-cdef int by_begin(const void *a, const void *b) noexcept nogil:
-    cdef uintptr_t x = (<const span_t *>a).begin, y = (<const span_t *>b).begin
-    return (x > y) - (x < y)
+cdef Py_ssize_t end_of_run(const span_t *spans, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    """Where the ascending run that begins at `i` ends."""
+    i = min(i + 1, n)
+    while i < n and spans[i - 1].begin <= spans[i].begin:
+        i += 1
+    return i
 
 
-cdef void sort(span_t *spans, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i, j
-    cdef span_t span
-    if n > 8:
-        qsort(spans, n, sizeof(span_t), by_begin)
-        return
-    for i in range(1, n):
-        span = spans[i]
-        j = i
-        while j > 0 and spans[j - 1].begin > span.begin:
-            spans[j] = spans[j - 1]
-            j -= 1
-        spans[j] = span
+cdef void sort(span_t *spans, span_t *scratch, Py_ssize_t n) noexcept nogil:
+    """Merge ascending runs until one is left: a model's arrays mostly come in order, so there are few."""
+    cdef Py_ssize_t i, j, k, middle, end
+    while end_of_run(spans, 0, n) < n:
+        k = 0
+        while k < n:
+            i, middle = k, end_of_run(spans, k, n)
+            j, end = middle, end_of_run(spans, middle, n)
+            while k < end:
+                if j == end or (i < middle and spans[i].begin <= spans[j].begin):
+                    scratch[k] = spans[i]
+                    i += 1
+                else:
+                    scratch[k] = spans[j]
+                    j += 1
+                k += 1
+        for i in range(n):
+            spans[i] = scratch[i]
 
 
 cdef enum:
@@ -300,12 +308,12 @@ cdef class Sweep:
                     return False
         self.n_tensors, self.n_streams = n, k
         self.data = <void **>malloc(
-            n * k * (sizeof(void *) + sizeof(span_t)) + n * (sizeof(Py_ssize_t) + sizeof(int) + sizeof(bint)) + 1
+            n * k * (sizeof(void *) + 2 * sizeof(span_t)) + n * (sizeof(Py_ssize_t) + sizeof(int) + sizeof(bint)) + 1
         )
         if self.data == NULL:
             raise MemoryError
         self.spans = <span_t *>(self.data + n * k)
-        self.ends = <Py_ssize_t *>(self.spans + n * k)
+        self.ends = <Py_ssize_t *>(self.spans + 2 * n * k)  # behind the scratch space of the sort
         self.layouts = <int *>(self.ends + n)
         self.doubles = <bint *>(self.layouts + n)
         return self.take_tensors() and self.take_spans()
@@ -356,7 +364,7 @@ cdef class Sweep:
                 if span.begin < span.end:
                     self.spans[n_spans] = span
                     n_spans += 1
-        sort(self.spans, n_spans)
+        sort(self.spans, self.spans + n_spans, n_spans)
         for i in range(n_spans):
             span = self.spans[i]
             if span.begin < (end if span.written else written_end):
