@@ -110,7 +110,7 @@ def _norm(arrays: tuple[Array, ...]) -> float:
         found: list[float] | None = _backend.active.sums_of_squares(arrays, start, stop)
         return found if found is not None else list(_sums_of_squares(arrays, start, stop))
 
-    shares = _threads.share_out(sums, blocks, line=1) if size >= _threads.MIN_SIZE else [sums(0, blocks)]
+    shares = _threads.share_out(sums, blocks, grain=1) if size >= _threads.MIN_SIZE else [sums(0, blocks)]
     total = _add(block for share in shares for block in share)
     if isnan(total) or _TINY < total < inf or not size:
         return sqrt(total)

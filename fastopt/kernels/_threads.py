@@ -1,6 +1,7 @@
 """One pool of threads for all backends, and the size from which a sweep is worth sharing out."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
@@ -12,8 +13,11 @@ T = TypeVar("T")
 # Below this many elements handing a range to another thread costs more than it saves.
 MIN_SIZE = 500_000
 
-# Ranges start on a multiple of this many elements: two threads never write to one cache line.
-_LINE = 64
+# Ranges are multiples of this many elements: long enough for the cost of taking one, and whole cache lines.
+_GRAIN = 16384
+
+# Ranges for each thread: enough that one that is held up leaves the rest to the others.
+_RANGES = 8
 
 
 def _available_cpus() -> int:
@@ -97,29 +101,43 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _submit(work: Callable[[int, int], T], start: int, stop: int) -> Future[T] | None:
-    """Hand a range to the pool, or return None where there is none to be had, as at interpreter exit."""
+def _submit(work: Callable[[], T]) -> Future[T] | None:
+    """Hand `work` to the pool, or return None where there is none to be had, as at interpreter exit."""
     global _pool
     try:
         if _pool is None:
             _pool = ThreadPoolExecutor(max(1, _num_threads - 1), thread_name_prefix="fastopt")
-        return _pool.submit(work, start, stop)
+        return _pool.submit(work)
     except RuntimeError:
         return None
 
 
-def share_out(work: Callable[[int, int], T], size: int, line: int = _LINE) -> list[T]:
-    """Return the results of ``work(start, stop)`` over adjoining ranges, one a thread, that cover `size` in order."""
-    share = -(-size // (_num_threads * line)) * line
-    ranges = [(start, min(start + share, size)) for start in range(0, size, share)]
-    futures = [_submit(work, *bounds) for bounds in ranges[1:]]
+def share_out(work: Callable[[int, int], T], size: int, grain: int = _GRAIN) -> list[T]:
+    """Return the results, in any order, of ``work(start, stop)`` over ranges that cover `size`.
+
+    The calling thread and those of the pool take one range after the other. So a pool thread that gets no processor,
+    because a BLAS worker spins on it, costs no more than the range that it is at, and none that it has not begun.
+    """
+    share = -(-size // (_RANGES * _num_threads * grain)) * grain
+    pending = deque(range(0, size, share))
+
+    def take_ranges() -> list[T]:
+        results: list[T] = []
+        while True:
+            try:
+                start = pending.popleft()
+            except IndexError:
+                return results
+            results.append(work(start, min(start + share, size)))
+
+    futures = [future for _ in range(_num_threads - 1) if (future := _submit(take_ranges)) is not None]
     try:
-        results = [work(*ranges[0])]
-        for future, bounds in zip(futures, ranges[1:], strict=True):
-            results.append(work(*bounds) if future is None else future.result())
-        return results
+        results = take_ranges()
     finally:  # an error must not leave another thread at work on arrays that the caller thinks are its own again
-        wait([future for future in futures if future is not None])
+        pending.clear()
+        running = [future for future in futures if not future.cancel()]
+        wait(running)
+    return results + [result for future in running for result in future.result()]
 
 
 def run(sweep: Sweep, rule: str, scalars: Sequence[float]) -> None:
