@@ -1,0 +1,195 @@
+"""Initial values of weights: callables that fill an array in place.
+
+An initializer is called as ``initializer(array, rng)`` with the array to fill and a
+`numpy.random.Generator`. ``array.shape[0]`` is the fan-in and ``array.shape[-1]`` the fan-out. All
+draw in float64 and round once, so that one seed gives the same network in either precision.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+__all__ = ["Constant", "Glorot", "He", "Initializer", "LeCun", "Normal", "Uniform", "Zeros"]
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Initializer: TypeAlias = Callable[[Array, np.random.Generator], None]
+Distribution: TypeAlias = Literal["normal", "uniform"]
+
+
+def _check_size(name: str, value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name}: expected a finite number >= 0, got {value}")
+
+
+def _check_distribution(value: str) -> None:
+    if value not in ("normal", "uniform"):
+        raise ValueError(f"distribution: expected 'normal' or 'uniform', got {value!r}")
+
+
+def _fill(array: Array, rng: np.random.Generator, distribution: Distribution, std: float) -> None:
+    if distribution == "normal":
+        array[...] = std * rng.standard_normal(array.shape)
+    else:
+        limit = math.sqrt(3.0) * std
+        array[...] = rng.uniform(-limit, limit, array.shape)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Every element equal to `value`.
+
+    Parameters
+    ----------
+    value : float
+        The value.
+    """
+
+    value: float
+
+    def __call__(self, array: Array, rng: np.random.Generator) -> None:
+        """Fill `array`; `rng` is not used."""
+        array[...] = self.value
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """All zeros: the usual start of a bias.
+
+    A weight matrix that starts at zero in a hidden layer stays symmetric: every unit of the layer
+    learns the same.
+    """
+
+    def __call__(self, array: Array, rng: np.random.Generator) -> None:
+        """Fill `array`; `rng` is not used."""
+        array[...] = 0
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal distribution of mean zero.
+
+    Parameters
+    ----------
+    std : float, default 0.01
+        Standard deviation. The default is the one of "Neural Networks from Scratch".
+
+    References
+    ----------
+    Kinsley and Kukiela, "Neural Networks from Scratch in Python", 2020, chapter 3:
+    ``0.01 * np.random.randn(n_inputs, n_neurons)``.
+    """
+
+    std: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        _check_size("std", self.std)
+
+    def __call__(self, array: Array, rng: np.random.Generator) -> None:
+        """Fill `array` with values drawn from `rng`."""
+        _fill(array, rng, "normal", self.std)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Uniform distribution over [-limit, limit).
+
+    Parameters
+    ----------
+    limit : float, default 0.05
+        Half the width of the interval.
+    """
+
+    limit: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        _check_size("limit", self.limit)
+
+    def __call__(self, array: Array, rng: np.random.Generator) -> None:
+        """Fill `array` with values drawn from `rng`."""
+        array[...] = rng.uniform(-self.limit, self.limit, array.shape)
+
+
+@dataclass(frozen=True)
+class He:
+    """Variance 2 / fan_in, which keeps the size of activations through layers of ReLU.
+
+    Parameters
+    ----------
+    distribution : {"normal", "uniform"}, default "normal"
+        The distribution to draw from.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, "Delving Deep into Rectifiers", 2015, equation 10. PyTorch:
+    ``kaiming_normal_``; Keras: ``HeNormal`` (which truncates the distribution).
+    """
+
+    distribution: Distribution = "normal"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        _check_distribution(self.distribution)
+
+    def __call__(self, array: Array, rng: np.random.Generator) -> None:
+        """Fill `array` with values drawn from `rng`."""
+        _fill(array, rng, self.distribution, math.sqrt(2.0 / array.shape[0]))
+
+
+@dataclass(frozen=True)
+class LeCun:
+    """Variance 1 / fan_in, for layers followed by nothing, or by tanh.
+
+    Parameters
+    ----------
+    distribution : {"normal", "uniform"}, default "normal"
+        The distribution to draw from.
+
+    References
+    ----------
+    LeCun, Bottou, Orr and Mueller, "Efficient BackProp", 1998, equation 16. Keras:
+    ``LecunNormal`` (which truncates the distribution).
+    """
+
+    distribution: Distribution = "normal"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        _check_distribution(self.distribution)
+
+    def __call__(self, array: Array, rng: np.random.Generator) -> None:
+        """Fill `array` with values drawn from `rng`."""
+        _fill(array, rng, self.distribution, math.sqrt(1.0 / array.shape[0]))
+
+
+@dataclass(frozen=True)
+class Glorot:
+    """Variance 2 / (fan_in + fan_out), for layers followed by sigmoid, tanh or softmax.
+
+    Parameters
+    ----------
+    distribution : {"normal", "uniform"}, default "uniform"
+        The distribution to draw from.
+
+    References
+    ----------
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+    2010, equation 16. PyTorch: ``xavier_uniform_``; Keras: ``GlorotUniform``.
+    """
+
+    distribution: Distribution = "uniform"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        _check_distribution(self.distribution)
+
+    def __call__(self, array: Array, rng: np.random.Generator) -> None:
+        """Fill `array` with values drawn from `rng`."""
+        fans = array.shape[0] + array.shape[-1]
+        _fill(array, rng, self.distribution, math.sqrt(2.0 / fans))

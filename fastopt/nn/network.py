@@ -1,0 +1,440 @@
+"""A dense network: one flat array of parameters, one of gradients, and the passes over them."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from .layers import Layer, aligned_empty
+from .losses import Loss, Metric, Workspace
+from .state import checked_state, rng_state, set_rng_state
+
+if TYPE_CHECKING:
+    from .history import History
+
+__all__ = ["Network"]
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+class Network:
+    """Layers one after the other, and a loss.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        At least one `Dense`. Each layer belongs to one network.
+    loss : Loss
+        It also decides what `predict` returns: softmax or sigmoid probabilities, or the output of
+        the last layer.
+    dtype : {"float32", "float64"}, default "float32"
+        Data type of parameters, gradients and everything between them.
+    seed : int or None, default 0
+        Seed of the initial weights and of dropout. None takes one from the operating system.
+    metrics : mapping of str to callable, optional
+        ``metric(scores, y) -> float``, a mean over the rows, reported by `evaluate` and by
+        training. The default is what belongs to the loss: "accuracy" for classification.
+
+    Attributes
+    ----------
+    params, grads : ndarray of shape (n_params,)
+        All parameters and all gradients: layer after layer, weight (row by row) before bias.
+        An optimizer is made for `params` and stepped with `grads`.
+    rng : numpy.random.Generator
+        Source of the initial weights and of dropout (SFC64). `state_dict` saves its state.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a layer or a loss, and for widths that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import nn
+    >>> net = nn.Network([nn.Dense(2, 64), nn.ReLU(), nn.Dense(64, 3)],
+    ...                  loss=nn.SoftmaxCrossEntropy())
+    >>> net
+    Network(2-64-3: Dense, ReLU(), Dense; SoftmaxCrossEntropy; 387 parameters, float32)
+    >>> X = np.zeros((5, 2), np.float32)
+    >>> loss = net.loss_and_grad(X, np.array([0, 1, 2, 0, 1]))
+    >>> round(loss, 4)  # all scores are zero: log(3)
+    1.0986
+    >>> net.params -= 0.1 * net.grads
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        loss: Loss,
+        dtype: Any = "float32",
+        seed: int | None = 0,
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> None:
+        self.layers = _check_layers(layers)
+        if not isinstance(loss, Loss):
+            raise TypeError(f"loss: expected a Loss such as SoftmaxCrossEntropy(), got {loss!r}")
+        self.loss = loss
+        self.dtype = _check_dtype(dtype)
+        self.metrics = dict(loss.metrics if metrics is None else metrics)
+        for name, metric in self.metrics.items():
+            if not callable(metric):
+                raise TypeError(f"metrics[{name!r}]: expected a callable, got {metric!r}")
+        self.rng = np.random.Generator(np.random.SFC64(seed))
+        holders = [i for i, layer in enumerate(self.layers) if layer.parameter_shapes()]
+        self._first, self._last = holders[0], holders[-1]
+        self.n_inputs = self.layers[self._first].n_inputs
+        self._connect()
+        self._bind()
+        self._allocated: tuple[int, bool] | None = None
+        self._work: tuple[tuple[Array, ...], Workspace] | None = None
+        for layer in self.layers:
+            layer._in_use = True
+
+    def _connect(self) -> None:
+        width = self.n_inputs
+        # What the layers below read, in `backward`, of the buffer that the next layer is given. A
+        # user's array is never written to.
+        reads = {"values"}
+        for i, layer in enumerate(self.layers):
+            in_place = reads <= ({"nothing", "sign"} if layer.keeps_sign else {"nothing"})
+            try:
+                layer.connect(width, self.dtype, self.rng, in_place)
+            except ValueError as error:
+                raise ValueError(f"layers[{i}] ({layer!r}): {error}") from None
+            width = layer.n_outputs
+            if layer.parameter_shapes() or not in_place:
+                reads = set()
+            reads.add(layer.reads)
+        if width < self.loss.min_outputs:
+            raise ValueError(
+                f"layers: expected at least {self.loss.min_outputs} outputs for "
+                f"{type(self.loss).__name__}, got {width}"
+            )
+        self.n_outputs = width
+        self._keep_scores = reads != {"nothing"}
+
+    def _bind(self) -> None:
+        shapes = [layer.parameter_shapes() for layer in self.layers]
+        size = sum(int(np.prod(shape)) for named in shapes for shape in named.values())
+        self.params = aligned_empty(size, self.dtype)
+        self.grads = aligned_empty(size, self.dtype)
+        self.grads[...] = 0
+        self._named: dict[str, Array] = {}
+        start = 0
+        counts: dict[str, int] = {}
+        for layer, named in zip(self.layers, shapes, strict=True):
+            params, grads = {}, {}
+            kind = type(layer).__name__.lower()
+            for name, shape in named.items():
+                stop = start + int(np.prod(shape))
+                params[name] = self.params[start:stop].reshape(shape)
+                grads[name] = self.grads[start:stop].reshape(shape)
+                self._named[f"{kind}{counts.get(kind, 0)}.{name}"] = params[name]
+                start = stop
+            layer.bind(params, grads)
+            counts[kind] = counts.get(kind, 0) + 1
+
+    def _allocate(self, batch: int, training: bool) -> None:
+        if self._allocated in ((batch, training), (batch, True)):
+            return
+        self._allocated = None
+        for i, layer in enumerate(self.layers):
+            layer.allocate(batch, training, first=i <= self._first, last=i >= self._last)
+        self._work = None
+        self._allocated = (batch, training)
+
+    def as_inputs(self, X: object, name: str = "X") -> Array:
+        """Convert inputs to the network's data type; an array that has it already is not copied.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, n_inputs)
+            Numbers, a sample a row.
+        name : str, default "X"
+            What error messages call it.
+
+        Returns
+        -------
+        ndarray of shape (n, n_inputs)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not that.
+        """
+        array = np.asarray(X)
+        if array.dtype != self.dtype:
+            if array.dtype.kind not in "fiub":
+                raise TypeError(f"{name}: expected an array of numbers, got {array.dtype}")
+            array = array.astype(self.dtype)
+        if array.ndim != 2 or array.shape[1] != self.n_inputs:
+            raise ValueError(f"{name}: expected shape (batch, {self.n_inputs}), got {array.shape}")
+        if not len(array):
+            raise ValueError(f"{name}: expected at least one row, got shape {array.shape}")
+        return array
+
+    def as_targets(self, y: object, n: int, name: str = "y") -> Array:
+        """Convert targets to the form that the loss works on; what has it already is not copied.
+
+        Parameters
+        ----------
+        y : array_like
+            Integer labels of shape (n,) or one-hot rows for `SoftmaxCrossEntropy`; numbers of shape
+            (n, n_outputs), or (n,) with one output, for the other losses.
+        n : int
+            Number of samples expected.
+        name : str, default "y"
+            What error messages call it.
+
+        Returns
+        -------
+        ndarray
+            Its first axis is the samples.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For another type, shape or number of rows, and for labels out of range.
+        """
+        try:
+            array = self.loss.targets(y, self.n_outputs, self.dtype)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}{str(error).removeprefix('y')}") from None
+        if len(array) != n:
+            raise ValueError(f"{name}: expected {n} rows, as many as inputs, got {len(array)}")
+        return array
+
+    def forward(self, X: object, training: bool = False) -> Array:
+        """Scores: the output of the last layer, before softmax or sigmoid.
+
+        Parameters
+        ----------
+        X : array_like of shape (batch, n_inputs)
+            A batch.
+        training : bool, default False
+            Whether dropout is at work.
+
+        Returns
+        -------
+        ndarray of shape (batch, n_outputs)
+            A buffer of the network that the next call overwrites: copy it to keep it.
+        """
+        x = self.as_inputs(X)
+        self._allocate(len(x), training)
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        return x
+
+    def loss_and_grad(
+        self, X: object, y: object, *, metrics: dict[str, float] | None = None
+    ) -> float:
+        """Loss of a batch in training mode, and its gradient in `grads`.
+
+        Parameters
+        ----------
+        X : array_like of shape (batch, n_inputs)
+            A batch. Another data type than the network's is converted, which takes a copy: convert
+            once with `as_inputs`.
+        y : array_like
+            Its targets; see `as_targets`.
+        metrics : dict, optional
+            Filled with the network's metrics of this batch, as seen in training mode.
+
+        Returns
+        -------
+        float
+            Mean loss over the batch, plus the layers' penalties.
+        """
+        x = self.as_inputs(X)
+        targets = self.as_targets(y, len(x))
+        self._allocate(len(x), True)
+        outputs = [x]
+        for layer in self.layers:
+            x = layer.forward(x, True)
+            outputs.append(x)
+        if metrics is not None:
+            for name, metric in self.metrics.items():
+                metrics[name] = metric(x, targets)
+        loss, delta = self._data_loss(x, targets)
+        for i in range(len(self.layers) - 1, self._first - 1, -1):
+            delta = self.layers[i].backward(outputs[i], outputs[i + 1], delta)
+        return loss + self.penalty()
+
+    def _data_loss(self, scores: Array, targets: Array) -> tuple[float, Array]:
+        """Loss and gradient, in the memory of the scores unless the last layer needs them."""
+        if self._work is None:
+            separate = self._keep_scores or not scores.flags.forc
+            copy: tuple[Array, ...] = (np.empty_like(scores),) if separate else ()
+            self._work = (copy, self.loss.workspace(scores))
+        copy, work = self._work
+        if copy:
+            np.copyto(copy[0], scores)
+            scores = copy[0]
+        return self.loss.value_and_grad(scores, targets, work), scores
+
+    def penalty(self) -> float:
+        """Sum of the layers' L1 and L2 penalties at the present parameters."""
+        return sum(layer.penalty() for layer in self.layers)
+
+    def predict(self, X: object, batch_size: int = 1024) -> Array:
+        """Compute outputs in evaluation mode: probabilities, or numbers for a regression.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, n_inputs)
+            Samples.
+        batch_size : int, default 1024
+            Rows that go through the network at a time.
+
+        Returns
+        -------
+        ndarray of shape (n, n_outputs)
+            A new array of the network's data type.
+        """
+        x = self.as_inputs(X)
+        result = np.empty((len(x), self.n_outputs), self.dtype)
+        for rows in _batches(len(x), batch_size):
+            result[rows] = self.loss.activate(self.forward(x[rows]))
+        return result
+
+    def evaluate(self, X: object, y: object, batch_size: int = 1024) -> dict[str, float]:
+        """Loss and metrics in evaluation mode.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, n_inputs)
+            Samples.
+        y : array_like
+            Their targets; see `as_targets`.
+        batch_size : int, default 1024
+            Rows that go through the network at a time.
+
+        Returns
+        -------
+        dict of str to float
+            "loss", without the layers' penalties, and each metric by name.
+        """
+        x = self.as_inputs(X)
+        targets = self.as_targets(y, len(x))
+        totals = dict.fromkeys(("loss", *self.metrics), 0.0)
+        for rows in _batches(len(x), batch_size):
+            scores, part = self.forward(x[rows]), targets[rows]
+            for name, metric in self.metrics.items():
+                totals[name] += metric(scores, part) * len(part)
+            totals["loss"] += self._data_loss(scores, part)[0] * len(part)
+        return {name: total / len(x) for name, total in totals.items()}
+
+    def fit(self, X: object, y: object, *, optimizer: Any, **settings: Any) -> "History":
+        """Train with an optimizer; see `fastopt.nn.fit` for the settings.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, n_inputs)
+            Samples.
+        y : array_like
+            Their targets; see `as_targets`.
+        optimizer : object
+            Made for `params`; its ``step(grads)`` is called after each batch.
+        **settings
+            Passed on.
+
+        Returns
+        -------
+        History
+        """
+        from .training import fit
+
+        return fit(self, X, y, optimizer=optimizer, **settings)
+
+    def named_params(self) -> dict[str, Array]:
+        """Return views of the parameters by name: "dense0.weight", "dense0.bias", and so on."""
+        return dict(self._named)
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of the parameters by name, and "rng", the state of the generator.
+
+        Plain arrays: ``np.savez(file, **net.state_dict())`` saves them without pickle.
+        """
+        state = {name: array.copy() for name, array in self._named.items()}
+        state["rng"] = rng_state(self.rng)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; if any of it does not fit, change nothing.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+            Every parameter in its shape and data type, and "rng".
+
+        Raises
+        ------
+        ValueError
+            For names that are missing or unknown, and for other shapes or data types.
+        """
+        arrays = checked_state(state, self.state_dict())
+        set_rng_state(self.rng, arrays.pop("rng"))
+        for name, array in arrays.items():
+            self._named[name][...] = array
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep what makes the network again: in a plain copy, layers would not hold views."""
+        return {
+            "layers": self.layers,
+            "loss": self.loss,
+            "dtype": self.dtype.name,
+            "metrics": self.metrics,
+            "state": self.state_dict(),
+        }
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        """Make the network again; for `copy.deepcopy` and pickle."""
+        state = saved.pop("state")
+        self.__init__(**saved)  # type: ignore[misc]
+        self.load_state_dict(state)
+
+    def __repr__(self) -> str:
+        """Widths, layers, loss and size."""
+        widths, names = [self.n_inputs], []
+        for layer in self.layers:
+            if layer.parameter_shapes():
+                widths.append(layer.n_outputs)
+            names.append(type(layer).__name__ if layer.parameter_shapes() else repr(layer))
+        return (
+            f"Network({'-'.join(map(str, widths))}: {', '.join(names)}; "
+            f"{type(self.loss).__name__}; {self.params.size} parameters, {self.dtype})"
+        )
+
+
+def _check_layers(layers: Sequence[Layer]) -> list[Layer]:
+    if not isinstance(layers, Sequence) or isinstance(layers, str):
+        raise TypeError(f"layers: expected a list of layers, got {layers!r}")
+    checked = list(layers)
+    for i, layer in enumerate(checked):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers[{i}]: expected a layer such as Dense(2, 64), got {layer!r}")
+        if layer._in_use or any(layer is other for other in checked[:i]):
+            raise ValueError(f"layers[{i}]: {layer!r} belongs to a network already")
+    if not any(layer.parameter_shapes() for layer in checked):
+        raise ValueError("layers: expected at least one layer with parameters, such as Dense(2, 3)")
+    return checked
+
+
+def _check_dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        checked: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}") from None
+    if dtype is None or checked not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}")
+    return checked
+
+
+def _batches(n: int, batch_size: int) -> list[slice]:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
+        raise TypeError(f"batch_size: expected an integer, got {type(batch_size).__name__}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected an integer >= 1, got {batch_size}")
+    return [slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size)]
