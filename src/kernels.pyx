@@ -420,17 +420,21 @@ cdef class Sweep:
         """Let go of the gradients."""
         self.grads = None
 
-    def run(self, str rule, scalars, Py_ssize_t start, Py_ssize_t stop):
+    def run(self, str rule, tuple scalars not None, Py_ssize_t start, Py_ssize_t stop):
         """Apply `rule` to the elements from `start` up to `stop`."""
+        self.apply(rule, scalars, start, stop)
+
+    cdef int apply(self, str rule, tuple scalars, Py_ssize_t start, Py_ssize_t stop) except -1:
         cdef rule_t *r = &RULES[<Py_ssize_t>NUMBER[rule]]
         cdef double c[MAX_SCALARS]
-        cdef Py_ssize_t i = 0
+        cdef Py_ssize_t i
         if len(scalars) != r.n_scalars or self.n_streams != r.n_streams or start < 0 or stop > self.size:
             raise SystemError(f"{rule}: {len(scalars)} scalars, {self.n_streams} arrays, range {start}:{stop}")
         for i in range(r.n_scalars):
             c[i] = scalars[i]
         with nogil:
             self.run_range(r, c, start, stop)
+        return 0
 
     cdef void run_range(self, const rule_t *rule, const double *c, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
         cdef control_word word = save_and_flush_to_zero()
@@ -450,6 +454,15 @@ def bind(tuple streams not None):
     """Return a `Sweep` over ordinary arrays, or None where they need a closer look."""
     cdef Sweep sweep = Sweep.__new__(Sweep)
     return sweep if sweep.take(streams) else None
+
+
+def apply(str rule, tuple arrays not None, tuple scalars not None, Py_ssize_t limit):
+    """Bind and sweep fewer than `limit` elements in one call; False, with nothing done, where it takes more than that."""
+    cdef Sweep sweep = Sweep.__new__(Sweep)
+    if not sweep.take(arrays) or sweep.size >= limit:
+        return False
+    sweep.apply(rule, scalars, 0, sweep.size)
+    return True
 
 
 # The norm: sums of squares by lanes and blocks, as fastopt/kernels/_norm.py defines them.
@@ -542,7 +555,7 @@ TAKES_ANY_LENGTH = True
 def update(rule, arrays, scalars):
     """Apply `rule` to contiguous one-dimensional arrays of one dtype."""
     cdef Sweep sweep = bind(arrays)
-    sweep.run(rule, scalars, 0, sweep.size)
+    sweep.apply(rule, scalars, 0, sweep.size)
 
 
 def best_isa():

@@ -23,11 +23,10 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from fastopt.kernels import _backend, _scalars
+from fastopt.kernels import _backend, _scalars, _threads
 from fastopt.kernels._checks import Array
 from fastopt.kernels._norm import Clipping, clip_grad_norm
 from fastopt.kernels._sweep import prepare
-from fastopt.kernels._threads import run
 
 __all__ = ["Clipping", "adagrad", "adam", "adamw", "clip_grad_norm", "momentum", "rmsprop", "sgd"]
 
@@ -38,7 +37,9 @@ _AMSGRAD = (*_ADAM, "max_exp_avg_sq")
 
 
 def _apply(rule: str, names: tuple[str, ...], arrays: tuple[Any, ...], scalars: tuple[float, ...]) -> None:
-    run(_backend.active.bind(arrays) or prepare(names, arrays), rule, scalars)
+    backend = _backend.active
+    if not backend.apply(rule, arrays, scalars, _threads.MIN_SIZE):
+        _threads.run(backend.bind(arrays) or prepare(names, arrays), rule, scalars)
 
 
 def sgd(

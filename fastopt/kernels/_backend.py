@@ -23,6 +23,9 @@ class Backend(Protocol):
     isa: str | None
     TAKES_ANY_LENGTH: bool
 
+    def apply(self, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...], limit: int) -> bool:
+        """Bind and sweep fewer than `limit` elements of ordinary arrays at once; return whether it was done."""
+
     def bind(self, streams: Sequence[object]) -> Any:
         """Return a sweep over ordinary arrays, or None where they need the chunked one."""
 

@@ -116,6 +116,11 @@ def bind(streams: tuple[object, ...]) -> None:
     """Nothing to prepare: every sweep goes through NumPy's iterator."""
 
 
+def apply(rule: str, arrays: tuple[object, ...], scalars: tuple[float, ...], limit: int) -> bool:
+    """No short cut for small arrays."""
+    return False
+
+
 def sums_of_squares(arrays: tuple[object, ...], start: int, stop: int) -> None:
     """Nothing faster to offer than the general way."""
 

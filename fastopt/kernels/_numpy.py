@@ -83,6 +83,11 @@ def bind(streams):
     """Nothing to prepare: every sweep goes through NumPy's iterator."""
 
 
+def apply(rule, arrays, scalars, limit):
+    """No short cut for small arrays."""
+    return False
+
+
 def sums_of_squares(arrays, start, stop):
     """Nothing faster to offer than the general way."""
 

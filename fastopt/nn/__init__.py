@@ -4,6 +4,7 @@ All parameters of a `Network` are views of one flat array and all gradients of a
 optimizer's step is one sweep over contiguous memory.
 """
 
+from . import data
 from .activations import Dropout, ReLU, Sigmoid, Tanh
 from .callbacks import (
     Callback,
@@ -65,5 +66,6 @@ __all__ = [
     "Zeros",
     "binary_accuracy",
     "categorical_accuracy",
+    "data",
     "fit",
 ]
