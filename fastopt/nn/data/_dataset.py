@@ -1,0 +1,97 @@
+"""What every data set is, and how samples are split."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Task = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Samples to train with and samples to test with.
+
+    Parameters
+    ----------
+    X, X_test : ndarray of float32, shape (n, features)
+        Inputs, one sample a row.
+    y, y_test : ndarray
+        Classification: int64 class numbers from 0, shape (n,). Regression: float32 targets,
+        shape (n, outputs).
+    name : str
+        What the data set is called in titles.
+    classes : tuple of str
+        Names of the classes; empty for regression.
+    task : {"classification", "regression"}
+        What is to be learnt.
+    image_shape : tuple of int, optional
+        (rows, columns) if a sample is a flattened picture.
+    """
+
+    X: NDArray[np.float32]
+    y: NDArray[Any]
+    X_test: NDArray[np.float32]
+    y_test: NDArray[Any]
+    name: str
+    classes: tuple[str, ...] = ()
+    task: Task = "classification"
+    image_shape: tuple[int, int] | None = None
+
+    def __repr__(self) -> str:
+        """Name, task and sizes, without the arrays."""
+        outputs = len(self.classes) or self.y.shape[1]
+        return (
+            f"Dataset({self.name!r}, {self.task}, {len(self.X)} + {len(self.X_test)} samples, "
+            f"{self.X.shape[1]} features, {outputs} outputs)"
+        )
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs a network for this data has: classes, or columns of y."""
+        return len(self.classes) or int(self.y.shape[1])
+
+
+def train_validation_split(
+    X: NDArray[Any], y: NDArray[Any], *, validation: float = 0.2, seed: int = 0
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Split samples at random into a training and a validation part.
+
+    Parameters
+    ----------
+    X, y : ndarray, shapes (n, ...)
+        Samples and what belongs to them.
+    validation : float
+        Share that goes into the validation part, in (0, 1), rounded to whole samples; each part
+        gets at least one.
+    seed : int
+        Same seed, same split.
+
+    Returns
+    -------
+    X_train, y_train, X_validation, y_validation : ndarray
+        Copies.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, there are fewer than two samples, or `validation` is out of range.
+
+    Examples
+    --------
+    >>> X = np.arange(10.0).reshape(10, 1)
+    >>> parts = train_validation_split(X, X[:, 0], validation=0.2)
+    >>> [len(part) for part in parts]
+    [8, 8, 2, 2]
+    """
+    if len(X) != len(y):
+        raise ValueError(f"y: expected {len(X)} samples like X, got {len(y)}")
+    if len(X) < 2:
+        raise ValueError(f"X: a split needs at least 2 samples, got {len(X)}")
+    if not 0 < validation < 1:
+        raise ValueError(f"validation: expected a share between 0 and 1, got {validation}")
+    order = np.random.default_rng(seed).permutation(len(X))
+    held_out = min(max(round(validation * len(X)), 1), len(X) - 1)
+    train, rest = order[held_out:], order[:held_out]
+    return X[train], y[train], X[rest], y[rest]

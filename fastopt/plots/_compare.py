@@ -1,0 +1,68 @@
+"""Optimizers side by side: what each reaches in how many steps, and in how much time."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fastopt.plots._style import line_style, new_figure, styled, use_log
+
+
+@styled
+def compare(
+    runs: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    quantity: str = "loss",
+    title: str = "The same network from the same start",
+) -> Figure:
+    """Draw the loss of several runs over steps and over seconds.
+
+    Parameters
+    ----------
+    runs : mapping
+        Names to runs. A run has the lists ``step`` (updates done; default: 1, 2, ...),
+        ``seconds`` (since its start) and the quantity, one value each per point.
+    quantity : str
+        What to draw.
+    title : str
+        Title of the picture.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there are no runs, or the lists of a run differ in length.
+    """
+    if not runs:
+        raise ValueError("runs: expected at least one run")
+    figure = new_figure(10.0, 4.2)
+    axes = figure.subplots(1, 2, sharey=True)
+    values = []
+    lines = []
+    for index, (name, run) in enumerate(runs.items()):
+        y = np.asarray(run[quantity], dtype=np.float64)
+        steps = np.asarray(run.get("step", range(1, len(y) + 1)), dtype=np.float64)
+        seconds = np.asarray(run["seconds"], dtype=np.float64)
+        if not len(y) == len(steps) == len(seconds):
+            raise ValueError(
+                f"runs[{name!r}]: expected lists of equal length, got {len(steps)} steps, "
+                f"{len(seconds)} seconds, {len(y)} values"
+            )
+        values.append(y)
+        axes[0].plot(steps, y, linewidth=1.4, **line_style(index))
+        lines += axes[1].plot(seconds, y, linewidth=1.4, label=name, **line_style(index))
+    if use_log(values):
+        axes[0].set_yscale("log")
+    axes[0].set_ylabel(quantity)
+    axes[0].set_xlabel("step")
+    axes[1].set_xlabel("time in seconds")
+    for ax in axes:
+        ax.set_xlim(left=0)
+    axes[0].set_title("over steps")
+    axes[1].set_title("over time")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.legend(handles=lines, loc="outside right center", handlelength=3.2)
+    return figure

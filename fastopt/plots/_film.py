@@ -1,0 +1,256 @@
+"""The film of a training: data and regions, weights and biases, their updates, loss, rate."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from fastopt.nn.callbacks import Callback
+from fastopt.plots._save import Animation
+from fastopt.plots._style import COLOURS, GREY, line_style, new_figure, styled, use_log
+from fastopt.plots._training import class_shares, draw_samples, grid_around, region_image
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    epoch: int
+    seen: NDArray[Any]
+    """Colours over the plane, or the fitted curve."""
+    params: list[NDArray[Any]]
+    """Weight and bias of each layer, as pictures: wider than high."""
+
+
+class Film(Callback):
+    """Callback that records a training for `film`.
+
+    Data with two features shows decision regions, a regression of one feature the fitted curve;
+    other data shows the rest alone.
+
+    Parameters
+    ----------
+    X, y : ndarray
+        The samples to show.
+    every : int
+        Record every so many epochs; aim at 50 to 200 frames.
+    classes : sequence of str, optional
+        Names of the classes.
+    resolution : int
+        The network is asked at this many points along each axis.
+
+    Examples
+    --------
+    >>> from fastopt.nn import data
+    >>> spiral = data.spiral()
+    >>> recorded = Film(spiral.X, spiral.y, every=10)  # to fit(..., callbacks=[recorded])
+    """
+
+    def __init__(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        *,
+        every: int = 1,
+        classes: Sequence[str] = (),
+        resolution: int = 120,
+    ) -> None:
+        if every < 1:
+            raise ValueError(f"every: expected an integer >= 1, got {every!r}")
+        self.X, self.y = X, y
+        self.every = every
+        self.classes = classes
+        self.frames: list[_Frame] = []
+        self.curves: dict[str, list[float]] = {}
+        regression = np.asarray(y).dtype.kind == "f"
+        self._kind = {(2, False): "regions", (1, True): "curve"}.get((X.shape[1], regression), "")
+        if self._kind == "regions":
+            self.x1, self.x2 = grid_around(X, resolution)
+        elif self._kind == "curve":
+            self.x1 = np.linspace(X.min(), X.max(), 2 * resolution)
+
+    def on_train_begin(self, run: Any) -> None:
+        """Forget an earlier run and record the network as it begins."""
+        self.frames, self.curves = [], {}
+        self._record(run.net, 0)
+
+    def on_epoch_end(self, run: Any) -> None:
+        """Record the network, and keep the history."""
+        epoch = len(run.history["loss"])
+        self.curves = {name: list(values) for name, values in run.history.items()}
+        if epoch % self.every == 0:
+            self._record(run.net, epoch)
+
+    def _record(self, net: Any, epoch: int) -> None:
+        seen: NDArray[Any] = np.empty(0)
+        if self._kind == "regions":
+            seen = region_image(class_shares(net, self.x1, self.x2, self.X.dtype))
+            seen = (255 * seen).astype(np.uint8)
+        elif self._kind == "curve":
+            seen = np.array(net.predict(self.x1[:, None].astype(self.X.dtype))).reshape(-1)
+        params = []
+        for layer in net.layers:
+            if hasattr(layer, "weight"):
+                high, wide = layer.weight.shape
+                params.append(np.array(layer.weight.T if high > wide else layer.weight))
+                params.append(np.array(layer.bias)[None, :])
+        self.frames.append(_Frame(epoch, seen, params))
+
+
+@styled
+def film(recorded: Film, *, title: str = "Training", fps: float = 12.0) -> Animation:
+    """Animate a recorded training.
+
+    Left the data and what the network makes of it. In the middle weights and biases of each layer,
+    and below each how much it changed since the last frame. Right loss, accuracy and
+    learning rate.
+
+    Parameters
+    ----------
+    recorded : Film
+        The callback after the training.
+    title : str
+        Title of the picture.
+    fps : float
+        Frames per second.
+
+    Returns
+    -------
+    Animation
+
+    Raises
+    ------
+    ValueError
+        If fewer than two frames were recorded.
+
+    References
+    ----------
+    Kinsley and Kukieła, Neural Networks from Scratch: the animations of chapter 10.
+    """
+    if len(recorded.frames) < 2:
+        raise ValueError(f"recorded: expected at least 2 frames, got {len(recorded.frames)}")
+    strips = 2 * len(recorded.frames[0].params)
+    figure = new_figure(13.0, min(max(5.4, 0.3 + 0.55 * strips), 12.0))
+    heading = figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    widths = (1.15, 1.0, 0.85) if recorded._kind else (1.0, 0.85)
+    parts = figure.subfigures(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    update = [_parameters(parts[-2], recorded), _curves(parts[-1], recorded)]
+    if recorded._kind:
+        update.append(_seen(parts[0].subplots(), recorded))
+
+    def draw(i: int) -> None:
+        heading.set_text(f"{title}, epoch {recorded.frames[i].epoch}")
+        for change in update:
+            change(i)
+
+    # Lay out once: a picture that is laid out anew for each frame trembles.
+    draw(0)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    shown = list(range(len(recorded.frames))) + [len(recorded.frames) - 1] * round(1.5 * fps)
+    return Animation(figure, lambda i: draw(shown[i]), len(shown), fps)
+
+
+def _seen(ax: Axes, recorded: Film) -> Any:
+    ax.set_title("Decision regions" if recorded._kind == "regions" else "Fitted curve")
+    if recorded._kind == "regions":
+        extent = (recorded.x1[0], recorded.x1[-1], recorded.x2[0], recorded.x2[-1])
+        picture = ax.imshow(
+            recorded.frames[0].seen,
+            extent=extent,
+            origin="lower",
+            aspect="auto",
+            interpolation="bilinear",
+        )
+        draw_samples(ax, recorded.X, recorded.y, recorded.classes, size=4)
+        ax.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.2)
+        ax.grid(False)
+        ax.set_anchor("N")
+    else:
+        ax.plot(recorded.X[:, 0], recorded.y.reshape(-1), ".", color=GREY, markersize=3, label="samples")
+        (curve,) = ax.plot(recorded.x1, recorded.frames[0].seen, color=COLOURS[1], label="network")
+        ax.set_xlabel("x")
+        ax.set_ylabel("y")
+        ax.legend(loc="upper right")
+
+    def change(i: int) -> None:
+        frame = recorded.frames[i]
+        if recorded._kind == "regions":
+            picture.set_data(frame.seen)
+        else:
+            curve.set_ydata(frame.seen)
+
+    return change
+
+
+def _parameters(part: Any, recorded: Film) -> Any:
+    first = recorded.frames[0].params
+    axes = part.subplots(2 * len(first), 1, squeeze=False)[:, 0]
+    pictures = []
+    for k in range(len(first)):
+        layer, name = k // 2 + 1, "biases" if k % 2 else "weights"
+        values = [frame.params[k] for frame in recorded.frames]
+        updates = [b - a for a, b in itertools.pairwise(values)]
+        zero = np.zeros_like(values[0])
+        for row, (all_values, what) in enumerate(
+            ((values, f"{name} of layer {layer}"), ([zero, *updates], "their update"))
+        ):
+            ax = axes[2 * k + row]
+            # One scale for the whole film, blind to extremes: the first updates are by far the
+            # largest.
+            share = 0.95 if row else 0.995
+            limit = float(np.quantile(np.abs(np.stack(all_values)), share)) or 1.0
+            picture = ax.imshow(
+                all_values[0],
+                cmap="RdBu_r",
+                vmin=-limit,
+                vmax=limit,
+                aspect="auto",
+                interpolation="nearest",
+            )
+            ax.set_title(f"{what}, red +{limit:.2g}, blue −{limit:.2g}", fontsize=8, pad=3)  # noqa: RUF001
+            ax.set_axis_off()
+            pictures.append((picture, all_values))
+
+    def change(i: int) -> None:
+        for picture, all_values in pictures:
+            picture.set_data(all_values[i])
+
+    return change
+
+
+def _curves(part: Any, recorded: Film) -> Any:
+    names = [name for name in ("loss", "accuracy", "lr") if name in recorded.curves]
+    axes = part.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    lines = []
+    for ax, name in zip(axes, names, strict=True):
+        drawn = []
+        for index, key in enumerate((name, f"val_{name}")):
+            if key not in recorded.curves:
+                continue
+            values = np.array(recorded.curves[key], dtype=np.float64)
+            epochs = np.arange(1, len(values) + 1)
+            # Drawn whole once, so that the axes are wide enough from the first frame on.
+            (line,) = ax.plot(epochs, values, **line_style(index), label="validation" if index else "training")
+            drawn.append(values)
+            lines.append((line, epochs, values))
+        ax.set_ylabel("learning rate" if name == "lr" else name)
+        if name != "accuracy" and use_log(drawn):
+            ax.set_yscale("log")
+        elif name == "lr":
+            ax.set_ylim(0, 1.1 * float(np.nanmax(drawn[0])) or 1)
+        ax.autoscale_view()
+        ax.set_autoscale_on(False)
+        if name == "loss" and len(drawn) > 1:
+            ax.legend()
+    axes[-1].set_xlabel("epoch")
+    part.align_ylabels(axes)
+
+    def change(i: int) -> None:
+        epoch = recorded.frames[i].epoch
+        for line, epochs, values in lines:
+            line.set_data(epochs[:epoch], values[:epoch])
+
+    return change

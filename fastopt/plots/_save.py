@@ -1,0 +1,111 @@
+"""Pictures into files: the suffix decides the format."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.animation
+from matplotlib.figure import Figure
+
+from fastopt.plots._style import styled
+
+Progress = Callable[[int, int], None]
+
+STILL = (".png", ".svg", ".pdf")
+MOVING = (".gif", ".mp4")
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A moving picture: a figure, and what draws each of its frames.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure that `draw` changes.
+    draw : callable
+        ``draw(i)`` turns the figure into frame i.
+    frames : int
+        Number of frames.
+    fps : float
+        Frames per second.
+    """
+
+    figure: Figure
+    draw: Callable[[int], None]
+    frames: int
+    fps: float = 12.0
+
+
+@styled
+def save(
+    picture: Figure | Animation,
+    path: str | os.PathLike[str],
+    *,
+    dpi: float = 150,
+    progress: Progress | None = None,
+) -> Path:
+    """Save a picture in the format that the suffix of the path names.
+
+    Parameters
+    ----------
+    picture : Figure or Animation
+        What a function of `fastopt.plots` returned.
+    path : path
+        A still picture ends in ``.png``, ``.svg`` or ``.pdf``, a moving one in ``.gif`` or
+        ``.mp4`` (needs ffmpeg). An existing file is replaced.
+    dpi : float
+        Dots per inch. Moving pictures are large: 80 to 100 serve them well.
+    progress : callable, optional
+        ``progress(done, frames)`` is called after each frame of a moving picture.
+
+    Returns
+    -------
+    Path
+        Where it was saved.
+
+    Raises
+    ------
+    ValueError
+        If the suffix does not fit the picture.
+    FileNotFoundError
+        If the folder does not exist.
+    RuntimeError
+        If ``.mp4`` is asked for and ffmpeg is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from matplotlib.figure import Figure
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Figure(), folder + "/empty.svg").name
+    'empty.svg'
+    """
+    path = Path(path)
+    kind, suffixes = ("still", STILL) if isinstance(picture, Figure) else ("moving", MOVING)
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        raise ValueError(f"{path}: a {kind} picture is saved as {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist")
+    if isinstance(picture, Figure):
+        # Without the date, the same picture is the same file.
+        metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix)
+        picture.savefig(path, dpi=dpi, metadata=metadata)
+        return path
+    writer: Any
+    if suffix == ".gif":
+        writer = matplotlib.animation.PillowWriter(fps=picture.fps)  # type: ignore[arg-type]
+    elif matplotlib.animation.FFMpegWriter.isAvailable():
+        writer = matplotlib.animation.FFMpegWriter(fps=picture.fps)  # type: ignore[arg-type]
+    else:
+        raise RuntimeError(f"{path}: .mp4 needs ffmpeg, which is not installed; .gif does not")
+    with writer.saving(picture.figure, path, dpi):
+        for i in range(picture.frames):
+            picture.draw(i)
+            writer.grab_frame()
+            if progress is not None:
+                progress(i + 1, picture.frames)
+    return path

@@ -1,0 +1,526 @@
+"""Pictures: that the data is in them, labelled, and that nothing else is touched."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib", reason="pictures are drawn with matplotlib")
+
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+import fastopt  # noqa: E402
+from fastopt import descent, nn, plots, schedules  # noqa: E402
+from fastopt.nn import data  # noqa: E402
+
+
+class Linear:
+    """Stands for a trained network: the softmax of X @ W."""
+
+    def __init__(self, classes: int = 3) -> None:
+        self.W = np.random.default_rng(1).normal(size=(2, classes))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        scores = np.exp(X @ self.W)
+        return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+
+
+class Binary(Linear):
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return np.asarray(1 / (1 + np.exp(-X[:, :1])))
+
+
+class Square:
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return np.asarray(X**2)
+
+
+HISTORY = {
+    "loss": [1.0, 0.5, 0.25, 0.2],
+    "val_loss": [1.1, 0.6, 0.4, 0.35],
+    "accuracy": [0.3, 0.6, 0.8, 0.9],
+    "val_accuracy": [0.3, 0.5, 0.7, 0.8],
+    "lr": [0.1, 0.05, 0.03, 0.02],
+}
+RANGE = SimpleNamespace(
+    lrs=np.geomspace(1e-5, 1, 60),
+    losses=np.linspace(2, 1, 60) + np.random.default_rng(0).normal(size=60),
+    smoothed=np.linspace(2, 1, 60),
+    suggestions={"steepest": 1e-3, "valley": 2e-3, "minimum/10": None},
+    phases=(1e-4, 1e-1),
+)
+RUNS = {
+    name: {"seconds": [0.1 * k, 0.2 * k, 0.3 * k], "loss": [1.0, 0.5 / k, 0.1 / k]}
+    for k, name in enumerate(("sgd", "adam"), start=1)
+}
+SPIRAL = data.spiral(samples=20)
+IMAGES = np.random.default_rng(0).random((12, 6))
+LABELS = np.arange(12) % 3
+SHARES = np.random.default_rng(1).dirichlet(np.ones(3), 12)
+
+
+def small_net() -> nn.Network:
+    return nn.Network([nn.Dense(2, 8), nn.ReLU(), nn.Dense(8, 3)], loss=nn.SoftmaxCrossEntropy(), seed=0)
+
+
+def surface(path: bool) -> plots.LossSurface:
+    net = small_net()
+    steps = [net.params + k * np.sin(np.arange(net.params.size) * k) for k in range(4, -1, -1)]
+    return plots.measure_surface(net, SPIRAL.X, SPIRAL.y, path=steps if path else None, points=5, seed=1)
+
+
+def trained_film(**options: Any) -> plots.Film:
+    net = small_net()
+    recorded = plots.Film(SPIRAL.X, SPIRAL.y, resolution=20, **options)
+    net.fit(SPIRAL.X, SPIRAL.y, optimizer=fastopt.Adam(net.params), epochs=4, callbacks=[recorded])
+    return recorded
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "decision_regions": lambda: plots.decision_regions(Linear(), SPIRAL.X, SPIRAL.y),
+    "decision_regions binary": lambda: plots.decision_regions(Binary(), SPIRAL.X, SPIRAL.y % 2),
+    "fitted_curve": lambda: plots.fitted_curve(Square(), SPIRAL.X[:, :1], SPIRAL.X[:, 1]),
+    "training_curves": lambda: plots.training_curves(HISTORY),
+    "training_report": lambda: plots.training_report(Linear(), SPIRAL.X, SPIRAL.y, HISTORY),
+    "training_report sine": lambda: plots.training_report(
+        Square(), SPIRAL.X[:, :1], SPIRAL.X[:, 1:], {"loss": [1.0, 0.01]}
+    ),
+    "training_report images": lambda: plots.training_report(Linear(), IMAGES, LABELS, HISTORY),
+    "schedule": lambda: plots.schedule(
+        schedules.InverseTimeDecay(0.1, 0.01), 50, momentum=lambda step: 0.9 + step / 1000
+    ),
+    "schedule log": lambda: plots.schedule(schedules.InverseTimeDecay(1.0, 1.0), 50, log=True),
+    "schedules": lambda: plots.schedules({str(k): schedules.InverseTimeDecay(0.1, k) for k in range(4)}, 20),
+    "descent": lambda: plots.descent(descent.descend("best")),
+    "descent exploding": lambda: plots.descent(descent.descend("exploding")),
+    "descent overflow": lambda: plots.descent(descent.descend(descent.Round("huge", {"lr": 1e308}))),
+    "descents": lambda: plots.descents([descent.descend(name) for name in ("best", "too high")]),
+    "compare": lambda: plots.compare(RUNS),
+    "lr_range": lambda: plots.lr_range(RANGE),
+    "confusion_matrix": lambda: plots.confusion_matrix(LABELS, SHARES.argmax(axis=1)),
+    "worst_mistakes": lambda: plots.worst_mistakes(IMAGES, LABELS, SHARES, image_shape=(2, 3)),
+    "worst_mistakes none": lambda: plots.worst_mistakes(IMAGES, LABELS, np.eye(3)[LABELS], image_shape=(2, 3)),
+    "rescues": lambda: plots.rescues(
+        [1.0, 0.5, np.inf, 0.4], [{"kind": "rescue", "step": 2}], lrs=[1.0, 1.0, 0.3, 0.3]
+    ),
+    "ensemble": lambda: plots.ensemble([0.8, 0.81, 0.79], [0.79, 0.82, 0.83]),
+    "loss_line": lambda: plots.loss_line({"a": plots.measure_line(small_net(), SPIRAL.X, SPIRAL.y, points=7)}),
+    "loss_surface": lambda: plots.loss_surface(surface(path=False)),
+    "loss_surface path": lambda: plots.loss_surface(surface(path=True)),
+}
+MOVING: dict[str, Callable[[], plots.Animation]] = {
+    "descent_animation": lambda: plots.descent_animation(descent.descend("best"), frames=4, fps=2),
+    "film": lambda: plots.film(trained_film(), fps=2),
+}
+
+
+def visible(figure: Figure) -> list[Axes]:
+    return [ax for ax in figure.axes if ax.get_visible() and ax.axison]
+
+
+@pytest.fixture
+def tmp_png(tmp_path: Path) -> Path:
+    return tmp_path / "picture.png"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_picture_is_saved_labelled_and_leaves_settings_alone(name: str, tmp_png: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    figure = FIGURES[name]()
+    plots.save(figure, tmp_png, dpi=50)
+    assert dict(matplotlib.rcParams) == before
+    assert tmp_png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    titles = [ax.get_title(loc="left") for ax in figure.axes] + [figure.get_suptitle()]
+    assert any(titles)
+    for ax in visible(figure):
+        shared = {
+            label
+            for other in figure.axes
+            if other is ax or ax.get_shared_x_axes().joined(ax, other)
+            for label in [other.get_xlabel()]
+        }
+        place = ax.get_subplotspec()
+        shares_y = place is None or not place.is_first_col()
+        assert any(shared) or ax.get_label() == "<colorbar>" or name == "descents"
+        assert ax.get_ylabel() or shares_y
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_texts_lie_inside_and_titles_do_not_overlap(name: str) -> None:
+    figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    width, height = figure.canvas.get_width_height()
+    boxes = []
+    for ax in visible(figure):
+        for text in (ax.title, ax._left_title, ax.xaxis.label, ax.yaxis.label):  # type: ignore[attr-defined]
+            if text.get_text().strip():
+                boxes.append(text.get_window_extent())
+    for box in boxes:
+        assert box.x0 > -1
+        assert box.y0 > -1
+        assert box.x1 < width + 1
+        assert box.y1 < height + 1
+    for i, box in enumerate(boxes):
+        for other in boxes[i + 1 :]:
+            assert not box.overlaps(other)
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_moving_pictures_have_their_frames(name: str, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="comes with matplotlib")
+    before = dict(matplotlib.rcParams)
+    animation = MOVING[name]()
+    told: list[tuple[int, int]] = []
+    path = plots.save(animation, tmp_path / "a.gif", dpi=30, progress=lambda done, of: told.append((done, of)))
+    assert dict(matplotlib.rcParams) == before
+    assert told == [(k, animation.frames) for k in range(1, animation.frames + 1)]
+    with image.open(path) as gif:
+        # Equal frames at the end are kept as one long one.
+        assert 1 < gif.n_frames <= animation.frames
+
+
+def test_no_window_and_no_pyplot() -> None:
+    code = (
+        "import sys, fastopt.plots as p, fastopt.descent as d;"
+        "p.descent(d.descend('best')); assert 'matplotlib.pyplot' not in sys.modules, 'pyplot'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_fastopt_itself_does_not_need_matplotlib() -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "import fastopt, fastopt.nn, fastopt.descent\n"
+        "try: import fastopt.plots\n"
+        "except ModuleNotFoundError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == ('fastopt.plots needs matplotlib: pip install "fastopt[plots]"')
+
+
+# Saving.
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".PNG"])
+def test_same_picture_same_file(suffix: str, tmp_path: Path) -> None:
+    files = [plots.save(FIGURES["schedule"](), tmp_path / f"{k}{suffix}").read_bytes() for k in range(2)]
+    assert files[0] == files[1]
+    assert len(files[0]) > 1000
+
+
+@pytest.mark.parametrize(
+    ("picture", "name", "error", "message"),
+    [
+        (Figure(), "a.gif", ValueError, "a still picture is saved as .png or .svg or .pdf"),
+        (Figure(), "a", ValueError, "a still picture is saved as"),
+        (
+            plots.Animation(Figure(), lambda i: None, 1),
+            "a.png",
+            ValueError,
+            "a moving picture is saved as .gif or .mp4",
+        ),
+        (Figure(), "nowhere/a.png", FileNotFoundError, "the folder .*nowhere does not exist"),
+    ],
+)
+def test_bad_paths_are_named(picture: Any, name: str, error: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=message):
+        plots.save(picture, tmp_path / name)
+
+
+def test_mp4_without_ffmpeg_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matplotlib.animation.FFMpegWriter, "isAvailable", classmethod(lambda cls: False))
+    with pytest.raises(RuntimeError, match=r"a\.mp4: \.mp4 needs ffmpeg"):
+        plots.save(plots.Animation(Figure(), lambda i: None, 1), tmp_path / "a.mp4")
+
+
+def test_mp4_with_ffmpeg(tmp_path: Path) -> None:
+    if not matplotlib.animation.FFMpegWriter.isAvailable():
+        pytest.skip("ffmpeg is not installed")
+    path = plots.save(MOVING["descent_animation"](), tmp_path / "a.mp4", dpi=50)
+    assert path.read_bytes()[4:8] == b"ftyp"
+
+
+# The data is in the picture.
+
+
+def test_curves_are_the_history() -> None:
+    axes = plots.training_curves(HISTORY).axes
+    assert [ax.get_ylabel() for ax in axes] == ["loss", "accuracy", "learning rate"]
+    drawn = [line.get_ydata() for ax in axes for line in ax.lines]
+    np.testing.assert_array_equal(drawn, list(HISTORY.values()))
+    for ax in axes:
+        for line in ax.lines:
+            np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
+            assert line.get_linestyle() != "None"
+    styles = {axes[0].lines[0].get_linestyle(), axes[0].lines[1].get_linestyle()}
+    assert len(styles) == 2
+
+
+def test_wide_losses_get_a_log_axis() -> None:
+    assert plots.training_curves({"loss": [1.0, 1e-4]}).axes[0].get_yscale() == "log"
+    assert plots.training_curves({"loss": [1.0, 0.9]}).axes[0].get_yscale() == "linear"
+    assert plots.training_curves({"loss": [1.0, 0.0]}).axes[0].get_yscale() == "linear"
+
+
+def test_regions_are_the_classes() -> None:
+    net = Linear()
+    ax = plots.decision_regions(net, SPIRAL.X, SPIRAL.y, classes=("a", "b", "c")).axes[0]
+    for k, line in enumerate(ax.lines[:3]):
+        np.testing.assert_array_equal(line.get_xydata(), SPIRAL.X[SPIRAL.y == k])
+    assert len({line.get_marker() for line in ax.lines[:3]}) == 3
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "c"]
+
+    # At each sample, the region's colour is nearest to that of the class predicted there.
+    image = np.asarray(ax.images[0].get_array())
+    x0, x1, y0, y1 = ax.images[0].get_extent()
+    assert ax.images[0].origin == "lower"
+    colours = np.array([matplotlib.colors.to_rgb(line.get_color()) for line in ax.lines[:3]])
+    predicted = net.predict(SPIRAL.X)
+    sure = np.sort(predicted, axis=1)[:, -1] - np.sort(predicted, axis=1)[:, -2] > 0.2
+    rows, columns = image.shape[:2]
+    for x, best in zip(SPIRAL.X[sure], predicted[sure].argmax(axis=1), strict=True):
+        pixel = image[
+            round(float((x[1] - y0) / (y1 - y0) * (rows - 1))),
+            round(float((x[0] - x0) / (x1 - x0) * (columns - 1))),
+        ]
+        hue, hues = 1 - pixel, 1 - colours
+        match = hues @ hue / np.linalg.norm(hues, axis=1)
+        assert match.argmax() == best
+
+
+def test_fitted_curve_is_what_the_network_says() -> None:
+    ax = plots.fitted_curve(Square(), SPIRAL.X[:, :1], SPIRAL.X[:, 1]).axes[0]
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), SPIRAL.X[:, 1])
+    x, y = ax.lines[1].get_data()
+    np.testing.assert_array_equal(y, np.asarray(x) ** 2)
+
+
+def test_schedule_is_drawn_step_by_step() -> None:
+    rate = schedules.InverseTimeDecay(0.1, 0.5)
+    ax = plots.schedule(rate, 10).axes[0]
+    drawn = ax.patches[0].get_data()  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(drawn.values, [rate(step) for step in range(10)])
+    np.testing.assert_array_equal(drawn.edges, range(11))
+    assert ax.get_title(loc="left") == repr(rate)
+
+
+def test_compare_draws_over_steps_and_seconds() -> None:
+    figure = plots.compare(RUNS)
+    by_step, by_time = figure.axes
+    for left, right, run in zip(by_step.lines, by_time.lines, RUNS.values(), strict=True):
+        np.testing.assert_array_equal(left.get_xdata(), [1, 2, 3])
+        np.testing.assert_array_equal(right.get_xdata(), run["seconds"])
+        np.testing.assert_array_equal(left.get_ydata(), run["loss"])
+        np.testing.assert_array_equal(right.get_ydata(), run["loss"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sgd", "adam"]
+
+
+def test_range_test_marks_phases_and_suggestions() -> None:
+    ax = plots.lr_range(RANGE).axes[0]
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), RANGE.losses)
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), RANGE.smoothed)
+    marked = {str(line.get_label()): line.get_xdata() for line in ax.lines[2:]}
+    assert marked == {"steepest: 0.001": [1e-3], "valley: 0.002": [2e-3]}
+    assert [text.get_text() for text in ax.texts] == ["too small", "learns", "too large"]
+
+
+@pytest.mark.parametrize(
+    ("phases", "names"),
+    [
+        ((1e-4, None), ["too small", "learns"]),
+        ((None, 1e-2), ["too small", "too large"]),
+        ((None, None), ["too small"]),
+        ((1e-5, 1e-2), ["learns", "too large"]),
+    ],
+)
+def test_range_test_with_fewer_phases(phases: tuple[float | None, float | None], names: list[str]) -> None:
+    ax = plots.lr_range(SimpleNamespace(**{**vars(RANGE), "phases": phases})).axes[0]
+    assert [text.get_text() for text in ax.texts] == names
+
+
+def test_confusion_matrix_counts() -> None:
+    ax = plots.confusion_matrix([0, 0, 1, 1, 1], [0, 1, 1, 1, 1], classes=("no", "yes")).axes[0]
+    shares = np.asarray(ax.images[0].get_array())
+    np.testing.assert_allclose(shares, [[0.5, 0.5], [0.0, 1.0]])
+    assert [text.get_text() for text in ax.texts] == ["1", "1", "3"]
+    assert ax.get_title(loc="left") == "Confusion matrix, accuracy 80.0%"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["no", "yes"]
+
+
+def test_worst_mistakes_come_first_and_hits_not_at_all() -> None:
+    shares = np.array([[0.9, 0.1], [0.6, 0.4], [0.99, 0.01], [0.2, 0.8]])
+    figure = plots.worst_mistakes(IMAGES[:4], [0, 1, 1, 1], shares, image_shape=(2, 3), classes=("a", "b"))
+    shown = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in shown] == [
+        "b\ntaken for a\n99.0% sure",
+        "b\ntaken for a\n60.0% sure",
+    ]
+    np.testing.assert_array_equal(shown[0].images[0].get_array(), IMAGES[2].reshape(2, 3))
+    assert figure.get_suptitle() == "The worst mistakes: 2 of 2 mistakes in 4 pictures"
+
+
+def test_rescues_are_marked_where_they_were() -> None:
+    events = [{"kind": "rescue", "step": 2}, {"kind": "stopped", "epoch": 3}]
+    ax = plots.rescues([1.0, 9.0, np.nan, 0.4], events).axes[0]
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1.0, 9.0, np.nan, 0.4])
+    assert [line.get_xdata()[0] for line in ax.lines[1:]] == [2]  # type: ignore[index]
+    assert ax.get_title(loc="left").endswith("1 rescue")
+
+
+def test_path_of_a_descent_is_drawn() -> None:
+    result = descent.descend("better")
+    top, slope, steps = plots.descent(result).axes
+    np.testing.assert_array_equal(top.lines[2].get_xydata(), np.stack([result.x, result.f], 1))
+    np.testing.assert_array_equal(steps.lines[-1].get_xdata(), result.x)
+    x, y = slope.lines[1].get_data()
+    np.testing.assert_array_equal(y, result.function.derivative(np.asarray(x)))
+
+
+# The loss around a network.
+
+
+def test_line_and_surface_leave_the_network_as_it_was() -> None:
+    net = small_net()
+    before = net.params.copy()
+    loss = net.evaluate(SPIRAL.X, SPIRAL.y)["loss"]
+    line = plots.measure_line(net, SPIRAL.X, SPIRAL.y, points=5)
+    flat = plots.measure_surface(net, SPIRAL.X, SPIRAL.y, points=5)
+    np.testing.assert_array_equal(net.params, before)
+    assert line.loss[2] == pytest.approx(loss, rel=1e-6)
+    assert flat.loss[2, 2] == pytest.approx(loss, rel=1e-6)
+    assert line.loss[0] != line.loss[2]
+
+
+def test_a_failing_network_is_put_back() -> None:
+    net = small_net()
+    before = net.params.copy()
+    with pytest.raises(ValueError, match="y"):
+        plots.measure_line(net, SPIRAL.X, SPIRAL.y[:-1])
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_directions_are_as_long_as_the_filters() -> None:
+    net = small_net()
+    seen: list[np.ndarray] = []
+
+    class Watched:
+        params = net.params
+        layers = net.layers
+
+        def evaluate(self, X: Any, y: Any) -> dict[str, float]:
+            seen.append(net.params.copy())
+            return {"loss": 0.0}
+
+    before = net.params.copy()
+    plots.measure_line(Watched(), SPIRAL.X, SPIRAL.y, points=2, span=1.0)
+    weights = [layer.weight.copy() for layer in net.layers if isinstance(layer, nn.Dense)]
+    net.params[...] = seen[1] - before
+    for layer in net.layers:
+        if isinstance(layer, nn.Dense):
+            np.testing.assert_allclose(
+                np.linalg.norm(layer.weight, axis=0),
+                np.linalg.norm(weights.pop(0), axis=0),
+                rtol=1e-4,
+            )
+            np.testing.assert_array_equal(layer.bias, 0)
+
+
+def test_path_in_a_plane_is_found_again() -> None:
+    net = small_net()
+    rng = np.random.default_rng(0)
+    axes, _ = np.linalg.qr(rng.normal(size=(net.params.size, 2)))
+    wanted = np.array([[-9.0, 1.0], [-5.0, -2.0], [-2.0, 1.5], [0.0, 0.0]])
+    path = [net.params + point @ axes.T for point in wanted]
+    found = plots.measure_surface(net, SPIRAL.X, SPIRAL.y, path=path, points=3)
+    assert found.path is not None
+    assert found.explained is not None
+    assert found.explained.sum() == pytest.approx(1, abs=1e-6)
+    for i in range(4):
+        np.testing.assert_allclose(
+            np.linalg.norm(found.path - found.path[i], axis=1),
+            np.linalg.norm(wanted - wanted[i], axis=1),
+            atol=1e-4,
+        )
+    assert found.a[0] < found.path[:, 0].min() < found.path[:, 0].max() < found.a[-1]
+    assert found.b[0] < found.path[:, 1].min() < found.path[:, 1].max() < found.b[-1]
+
+
+@pytest.mark.parametrize("path", [[np.zeros(3)] * 4, [np.zeros(51)] * 2])
+def test_path_has_to_fit(path: list[np.ndarray]) -> None:
+    net = small_net()
+    assert net.params.size == 51
+    with pytest.raises(ValueError, match=r"path: expected at least 3 arrays of shape \(51,\)"):
+        plots.measure_surface(net, SPIRAL.X, SPIRAL.y, path=path)
+
+
+# Films.
+
+
+def test_film_records_what_it_is_told_to() -> None:
+    recorded = trained_film(every=2)
+    assert [frame.epoch for frame in recorded.frames] == [0, 2, 4]
+    assert len(recorded.curves["loss"]) == 4
+    assert [p.shape for p in recorded.frames[0].params] == [(2, 8), (1, 8), (3, 8), (1, 3)]
+    changed = recorded.frames[0].params[0] != recorded.frames[1].params[0]
+    assert changed.any()
+
+
+def test_film_draws_the_frame_that_it_is_told_to() -> None:
+    recorded = trained_film()
+    animation = plots.film(recorded)
+    animation.draw(2)
+    curve = next(ax for ax in animation.figure.axes if ax.get_ylabel() == "loss").lines[0]
+    np.testing.assert_array_equal(curve.get_ydata(), recorded.curves["loss"][:2])
+    pictures = [ax.images[0].get_array() for ax in animation.figure.axes if ax.images]
+    frames = recorded.frames
+    shown = [np.asarray(picture) for picture in pictures if picture is not None]
+    assert any(np.array_equal(frames[2].params[0], picture) for picture in shown)
+    update = frames[2].params[0] - frames[1].params[0]
+    assert any(np.array_equal(update, picture) for picture in shown)
+
+
+def test_film_of_a_regression_shows_the_curve(tmp_path: Path) -> None:
+    sine = data.sine(30)
+    net = nn.Network([nn.Dense(1, 4), nn.ReLU(), nn.Dense(4, 1)], loss=nn.MeanSquaredError())
+    recorded = plots.Film(sine.X, sine.y)
+    net.fit(sine.X, sine.y, optimizer=fastopt.Adam(net.params), epochs=2, callbacks=[recorded])
+    assert plots.save(plots.film(recorded, fps=2), tmp_path / "a.gif", dpi=30).exists()
+
+
+def test_film_needs_frames() -> None:
+    with pytest.raises(ValueError, match="expected at least 2 frames, got 0"):
+        plots.film(plots.Film(SPIRAL.X, SPIRAL.y))
+    with pytest.raises(ValueError, match="every: expected an integer >= 1, got 0"):
+        plots.Film(SPIRAL.X, SPIRAL.y, every=0)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.compare({}), "runs: expected at least one run"),
+        (
+            lambda: plots.compare({"a": {"seconds": [1.0], "loss": [1.0, 2.0]}}),
+            r"runs\['a'\]: expected lists of equal length",
+        ),
+        (lambda: plots.decision_regions(Linear(), IMAGES, LABELS), "X: decision regions need two"),
+        (lambda: plots.fitted_curve(Square(), IMAGES, LABELS), "needs one feature and one output"),
+        (lambda: plots.confusion_matrix([0, 1], [0]), "predicted: expected 2 > 0 classes"),
+        (lambda: plots.ensemble([0.1, 0.2], [0.1]), r"ensembles: expected \(2,\) results"),
+        (
+            lambda: plots.worst_mistakes(IMAGES, LABELS, SHARES, image_shape=(3, 3)),
+            "X: expected 12 pictures of 3 x 3 pixels",
+        ),
+        (lambda: plots.schedule(lambda step: 0.1, 0), "steps: expected at least 1, got 0"),
+    ],
+)
+def test_what_does_not_fit_is_named(draw: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        draw()
