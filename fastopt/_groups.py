@@ -1,6 +1,6 @@
 """Parameter groups: what an optimizer keeps for each set of parameters that share hyper-parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Group:
         self.params = [as_array(v, "params" + suffix) for v, suffix in zip(values, self.suffixes, strict=True)]
         self.names = [str(key) for key in self._keys or range(first_number, first_number + len(values))]
         self.state: dict[str, list[Array]] = {}
+        self._others: dict[str, Array] = {}
         self._sweep: Sweep | None = None
         self._bound_by: object = None
         check_streams(["params"], [self.params], self.suffixes)
@@ -51,6 +52,19 @@ class Group:
         """Choose the update rule and fill its state arrays, given by name, with their initial values."""
         self.rule = rule
         self.state = {name: [np.full_like(p, value) for p in self.params] for name, value in states.items()}
+
+    def written(self) -> dict[str, Array]:
+        """Return all arrays that a step writes, by their labels."""
+        streams = {"param": self.params, **self.state}
+        return {
+            name + suffix: array
+            for name, stream in streams.items()
+            for suffix, array in zip(self.suffixes, stream, strict=True)
+        }
+
+    def keep_apart(self, others: Iterable["Group"]) -> None:
+        """Refuse gradients that share memory with what a step of `others` writes."""
+        self._others = {label: array for group in others for label, array in group.written().items()}
 
     def bind(self, grads: Any) -> Sweep:
         """Return a sweep over parameters, `grads` and state, or raise before anything is written."""
@@ -63,7 +77,7 @@ class Group:
         values = [as_array(value, "grad" + suffix) for value, suffix in zip(values, self.suffixes, strict=True)]
         if sweep is None or not sweep.rebind(values):
             streams = (self.params, values, *self.state.values())
-            sweep = prepare(("param", "grad", *self.state), streams, self.suffixes)
+            sweep = prepare(("param", "grad", *self.state), streams, self.suffixes, self._others)
         self._sweep, self._bound_by = sweep, _backend.active
         return sweep
 
@@ -84,9 +98,14 @@ class Group:
         return [values[key] for key in self._keys]
 
 
+def is_grouped(params: Any) -> bool:
+    """Whether `params` is a list of groups rather than of arrays."""
+    return isinstance(params, list | tuple) and any(isinstance(entry, Mapping) for entry in params)
+
+
 def make_groups(params: Any, defaults: Mapping[str, Any]) -> list[Group]:
     """Split `params` into groups: a list of mappings with the key ``"params"`` is one, anything else is one group."""
-    grouped = isinstance(params, list | tuple) and any(isinstance(entry, Mapping) for entry in params)
+    grouped = is_grouped(params)
     groups: list[Group] = []
     for i, entry in enumerate(params if grouped else [{"params": params}]):
         label = f"[{i}]" if grouped else ""

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from fastopt._groups import Group, make_groups
+from fastopt._groups import Group, is_grouped, make_groups
 from fastopt.kernels import _scalars
 from fastopt.kernels._checks import Array, describe
 from fastopt.kernels._threads import run
@@ -48,10 +48,12 @@ class Optimizer:
         self.params = params
         self.groups = make_groups(params, defaults)
         self.steps = 0
-        self._grouped = self.groups[0].suffixes[:1] == ["[0]"] and isinstance(params[0], Mapping)
+        self._grouped = is_grouped(params)
         for group in self.groups:
             group.allocate(*self._states(group))
             self._scalars(group, 1.0, inf)
+        for group in self.groups:
+            group.keep_apart(other for other in self.groups if other is not group)
 
     def _states(self, group: Group) -> tuple[str, dict[str, float]]:
         """Return the rule of `group` and the initial value of each of its state arrays."""
@@ -147,9 +149,12 @@ class Optimizer:
 
         Raises
         ------
-        ValueError
-            A name is missing or unknown, or a shape, dtype or number does not fit; nothing is changed then.
+        TypeError, ValueError
+            Not a mapping, a name is missing or unknown, or a shape, dtype or number does not fit; nothing is changed
+            then.
         """
+        if not hasattr(state, "items"):
+            raise TypeError(f"state: expected a mapping of names to arrays, got {type(state).__name__}")
         own = self._state_arrays()
         loaded = {name: np.asarray(value) for name, value in state.items()}
         prefixes = {f"schedule.{i}.": g.lr for i, g in enumerate(self.groups) if hasattr(g.lr, "load_state_dict")}
@@ -285,7 +290,9 @@ class SGD(Optimizer):
     def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
         lr, momentum = _at(group.lr, self.steps), _at(group.momentum, self.steps)
         if group.rule == "sgd":
-            _refuse_late_momentum(momentum)
+            _scalars.number("dampening", group.dampening)
+            if momentum:
+                raise ValueError(f"momentum: expected 0, since the optimizer was built without it, got {momentum!r}")
             return _scalars.sgd(lr, group.weight_decay, grad_scale, clip_value)
         return _scalars.momentum(
             lr,
@@ -456,16 +463,13 @@ class RMSprop(Optimizer):
         return rule, states
 
     def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
-        momentum: float | None = _at(group.momentum, self.steps)
-        if "momentum_buffer" not in group.state:
-            _refuse_late_momentum(momentum)
-            momentum = None
         return _scalars.rmsprop(
             _at(group.lr, self.steps),
             group.alpha,
             group.eps,
             group.eps_in_sqrt,
-            momentum,
+            _at(group.momentum, self.steps),
+            "momentum_buffer" in group.state,
             group.lr_in_velocity,
             group.weight_decay,
             grad_scale,
@@ -596,8 +600,3 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
     ) -> None:
         super().__init__(params, lr, betas, eps, eps_hat, amsgrad, weight_decay)
-
-
-def _refuse_late_momentum(momentum: float | None) -> None:
-    if momentum:
-        raise ValueError(f"momentum: expected 0, since the optimizer was built without momentum, got {momentum!r}")

@@ -149,6 +149,11 @@ cdef void adam(real **x, Py_ssize_t n, const double *c) noexcept nogil:
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v[i]) + eps)
 
 
+cdef inline real maximum(real a, real b) noexcept nogil:
+    """The larger one, or NaN where there is one."""
+    return a if a > b or a != a else b
+
+
 cdef void amsgrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *p = x[0]
     cdef const real *g = x[1]
@@ -162,7 +167,7 @@ cdef void amsgrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
         grad = clip(scale * g[i], limit) + decay * p[i]
         m[i] += a1 * (grad - m[i])
         v[i] += a2 * (grad * grad - v[i])
-        v_max[i] = v[i] if v[i] > v_max[i] else v_max[i]
+        v_max[i] = maximum(v_max[i], v[i])
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
 
 
@@ -278,7 +283,7 @@ cdef class Sweep:
     cdef tuple streams             # of arrays where there is a single tensor, else of tuples of arrays
     cdef tuple grads               # the gradients in place of those that were bound first
     cdef void **data               # data[tensor * n_streams + stream]; the one block of memory begins here
-    cdef span_t *spans             # memory of the arrays that are written, sorted
+    cdef span_t *spans             # memory of all arrays that are written, sorted
     cdef Py_ssize_t *ends          # elements of all tensors up to and including this one
     cdef int *layouts              # per tensor, the contiguity flags that all written arrays have in common
     cdef bint *doubles             # per tensor, whether it is float64
@@ -286,10 +291,10 @@ cdef class Sweep:
     def __dealloc__(self):
         free(self.data)
 
-    cdef bint take(self, tuple streams) except -1:
-        """Bind the arrays, or return False where they need a closer look."""
+    cdef bint take(self, tuple streams, tuple others) except -1:
+        """Bind the arrays, or return False where they need a closer look; gradients must not overlap `others`."""
         cdef object stream
-        cdef Py_ssize_t s, n = 1, k = len(streams)
+        cdef Py_ssize_t s, n_spans, n = 1, k = len(streams)
         cdef list copies
         self.single = cnp.PyArray_CheckExact(streams[0])
         if self.single:
@@ -307,16 +312,18 @@ cdef class Sweep:
                 if len(<tuple>self.streams[s]) != n:
                     return False
         self.n_tensors, self.n_streams = n, k
+        n_spans = n * k + len(others)
         self.data = <void **>malloc(
-            n * k * (sizeof(void *) + 2 * sizeof(span_t)) + n * (sizeof(Py_ssize_t) + sizeof(int) + sizeof(bint)) + 1
+            n * k * sizeof(void *) + 2 * n_spans * sizeof(span_t)
+            + n * (sizeof(Py_ssize_t) + sizeof(int) + sizeof(bint)) + 1
         )
         if self.data == NULL:
             raise MemoryError
         self.spans = <span_t *>(self.data + n * k)
-        self.ends = <Py_ssize_t *>(self.spans + 2 * n * k)  # behind the scratch space of the sort
+        self.ends = <Py_ssize_t *>(self.spans + 2 * n_spans)  # behind the scratch space of the sort
         self.layouts = <int *>(self.ends + n)
         self.doubles = <bint *>(self.layouts + n)
-        return self.take_tensors() and self.take_spans()
+        return self.take_tensors() and self.take_spans(others)
 
     cdef inline object array(self, Py_ssize_t s, Py_ssize_t t):
         return self.streams[s] if self.single else (<tuple>self.streams[s])[t]
@@ -353,7 +360,7 @@ cdef class Sweep:
                 return False
         return True
 
-    cdef bint take_spans(self) except -1:
+    cdef bint take_spans(self, tuple others) except -1:
         """Sort the memory of all arrays; False where two overlap of which one is written."""
         cdef Py_ssize_t t, s, i, n_spans = 0, n_written = 0
         cdef uintptr_t end = 0, written_end = 0
@@ -364,6 +371,13 @@ cdef class Sweep:
                 if span.begin < span.end:
                     self.spans[n_spans] = span
                     n_spans += 1
+        for t in range(len(others)):
+            if not plain(others[t], True):
+                return False
+            span = span_of(<cnp.ndarray>others[t], True)
+            if span.begin < span.end:
+                self.spans[n_spans] = span
+                n_spans += 1
         sort(self.spans, self.spans + n_spans, n_spans)
         for i in range(n_spans):
             span = self.spans[i]
@@ -450,16 +464,19 @@ cdef class Sweep:
         restore(word)
 
 
-def bind(tuple streams not None):
-    """Return a `Sweep` over ordinary arrays, or None where they need a closer look."""
+def bind(tuple streams not None, tuple others=()):
+    """Return a `Sweep` over ordinary arrays, or None where they need a closer look.
+
+    `others` are arrays that are written at the same step; gradients must not share memory with them either.
+    """
     cdef Sweep sweep = Sweep.__new__(Sweep)
-    return sweep if sweep.take(streams) else None
+    return sweep if sweep.take(streams, others) else None
 
 
 def apply(str rule, tuple arrays not None, tuple scalars not None, Py_ssize_t limit):
     """Bind and sweep fewer than `limit` elements in one call; False, with nothing done, where it takes more than that."""
     cdef Sweep sweep = Sweep.__new__(Sweep)
-    if not sweep.take(arrays) or sweep.size >= limit:
+    if not sweep.take(arrays, ()) or sweep.size >= limit:
         return False
     sweep.apply(rule, scalars, 0, sweep.size)
     return True

@@ -309,14 +309,13 @@ def rmsprop(
         names, arrays, rule = (*names, "grad_avg"), (*arrays, grad_avg), rule + "_centered"
     if momentum_buffer is not None:
         names, arrays, rule = (*names, "momentum_buffer"), (*arrays, momentum_buffer), rule + "_momentum"
-    elif momentum:
-        raise ValueError(f"momentum_buffer: expected an array like param with momentum {momentum!r}, got None")
     scalars = _scalars.rmsprop(
         lr,
         alpha,
         eps,
         eps_in_sqrt,
-        None if momentum_buffer is None else momentum,
+        momentum,
+        momentum_buffer is not None,
         lr_in_velocity,
         weight_decay,
         grad_scale,

@@ -26,8 +26,11 @@ class Backend(Protocol):
     def apply(self, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...], limit: int) -> bool:
         """Bind and sweep fewer than `limit` elements of ordinary arrays at once; return whether it was done."""
 
-    def bind(self, streams: Sequence[object]) -> Any:
-        """Return a sweep over ordinary arrays, or None where they need the chunked one."""
+    def bind(self, streams: tuple[Any, ...], others: tuple[Any, ...] = ()) -> Any:
+        """Return a sweep over ordinary arrays, or None where they need the chunked one.
+
+        Gradients must not overlap `others` either, which are written at the same step.
+        """
 
     def sums_of_squares(self, arrays: tuple[Any, ...], start: int, stop: int) -> list[float] | None:
         """Return the sums of squares of blocks of elements, or None for arrays that need the general way."""
@@ -80,8 +83,10 @@ def _choose() -> Backend:
     for variable, value, values in (("FASTOPT_BACKEND", name, BACKENDS), ("FASTOPT_ISA", isa, ISAS)):
         if value is not None and value not in values:
             raise ValueError(f"{variable}: expected one of {', '.join(values)}, got {value!r}")
+    if isa is not None and name not in (None, "cython"):
+        raise ValueError(f"FASTOPT_ISA: expected nothing with FASTOPT_BACKEND={name}, got {isa!r}")
     if name is not None or isa is not None:
-        return load(name or "cython", isa if name in (None, "cython") else None)
+        return load(name or "cython", isa)
     try:
         return load("cython")
     except ImportError as error:

@@ -4,7 +4,8 @@ The compiled backend recognises the ordinary good case by itself; what it does n
 refused or handed on as plain arrays. So there is one place that words errors, whatever the backend.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,10 +73,15 @@ def as_streams(names: Sequence[str], values: Sequence[object]) -> tuple[list[lis
     return streams, suffixes
 
 
-def check_streams(names: Sequence[str], streams: Sequence[Sequence[Array]], suffixes: Sequence[str]) -> None:
+def check_streams(
+    names: Sequence[str],
+    streams: Sequence[Sequence[Array]],
+    suffixes: Sequence[str],
+    others: Mapping[str, Array] = MappingProxyType({}),
+) -> None:
     """Refuse any tensor that a sweep could not update: the first stream sets what the others must look like.
 
-    `names` may leave the gradient out; then every stream is written.
+    Every stream but "grad" is written, and so are `others`, by their labels, which are not checked themselves.
     """
     spans: list[_Span] = []
     for name, stream in zip(names, streams, strict=True):
@@ -92,12 +98,15 @@ def check_streams(names: Sequence[str], streams: Sequence[Sequence[Array]], suff
                 raise ValueError(f"{label}: expected shape {model.shape} like {names[0]}{suffix}, got {array.shape}")
             if written and not array.flags.writeable:
                 raise ValueError(f"{label}: expected a writable array, got a read-only one")
-            if written and _overlaps_itself(array):
+            if written and array.size and _overlaps_itself(array):
                 raise ValueError(
                     f"{label}: expected elements that share no memory, got strides {array.strides} for {array.shape}"
                 )
             if array.size:
                 spans.append(_Span(*byte_bounds(array), len(spans), label, array, written))
+    for label, array in others.items():
+        if array.size:
+            spans.append(_Span(*byte_bounds(array), -1, label, array, written=True))
     _refuse_overlap(spans)
 
 

@@ -103,16 +103,21 @@ def adam(p, g, m, v, scale, limit, decay, keep, a1, a2, lr, eps):
 
 
 @compiled
+def maximum(a, b):
+    return a if a > b or a != a else b  # NaN stays NaN
+
+
+@compiled
 def amsgrad(p, g, m, v, v_max, scale, limit, decay, keep, a1, a2, lr, eps):
     for i in range(p.size):
         grad = clip(scale * g[i], limit) + decay * p[i]
         m[i] += a1 * (grad - m[i])
         v[i] += a2 * (grad * grad - v[i])
-        v_max[i] = v[i] if v[i] > v_max[i] else v_max[i]
+        v_max[i] = maximum(v_max[i], v[i])
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
 
 
-def bind(streams: tuple[object, ...]) -> None:
+def bind(streams: tuple[object, ...], others: tuple[object, ...] = ()) -> None:
     """Nothing to prepare: every sweep goes through NumPy's iterator."""
 
 

@@ -75,11 +75,11 @@ def amsgrad(p, g, m, v, x, scale, limit, decay, keep, a1, a2, lr, eps):
     g = np.clip(scale * g, -limit, limit) + decay * p
     m += a1 * (g - m)
     v += a2 * (g * g - v)
-    x[:] = np.where(v > x, v, x)
+    np.maximum(x, v, out=x)
     p[:] = keep * p - lr * m / (sqrt(x) + eps)
 
 
-def bind(streams):
+def bind(streams, others=()):
     """Nothing to prepare: every sweep goes through NumPy's iterator."""
 
 

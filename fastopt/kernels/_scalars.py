@@ -108,7 +108,8 @@ def rmsprop(
     alpha: float,
     eps: float,
     eps_in_sqrt: bool,
-    momentum: float | None,
+    momentum: float,
+    has_buffer: bool,
     lr_in_velocity: bool,
     weight_decay: float,
     grad_scale: float,
@@ -121,9 +122,11 @@ def rmsprop(
     gradient = _gradient(weight_decay, grad_scale, clip_value)
     lr, a, eps = number("lr", lr), 1.0 - number("alpha", alpha), number("eps", eps)
     common = (*gradient, a, eps, 0.0) if eps_in_sqrt else (*gradient, a, 0.0, eps)
-    if momentum is None:
-        return (*common, lr)
     mu = number("momentum", momentum)
+    if not has_buffer:
+        if mu:
+            raise ValueError(f"momentum: expected 0 without a momentum_buffer, got {momentum!r}")
+        return (*common, lr)
     return (*common, mu, lr, 1.0) if lr_in_velocity else (*common, mu, 1.0, lr)
 
 

@@ -1,8 +1,9 @@
 """One pass of an update rule over all arrays of a model: bind the arrays, then run the rule over ranges of elements."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,8 +70,16 @@ class ChunkedSweep:
                     backend.update(rule, chunk, scalars)
 
 
-def prepare(names: Sequence[str], values: Sequence[object], suffixes: Sequence[str] | None = None) -> Sweep:
-    """Check every array and return a sweep over them, or raise before anything is written."""
+def prepare(
+    names: Sequence[str],
+    values: Sequence[object],
+    suffixes: Sequence[str] | None = None,
+    others: Mapping[str, Array] = MappingProxyType({}),
+) -> Sweep:
+    """Check every array and return a sweep over them, or raise before anything is written.
+
+    `others`, by their labels, are arrays that are written at the same step.
+    """
     streams, numbered = as_streams(names, values)
-    check_streams(names, streams, suffixes or numbered)
-    return _backend.active.bind(tuple(streams)) or ChunkedSweep(streams)
+    check_streams(names, streams, suffixes or numbered, others)
+    return _backend.active.bind(tuple(streams), tuple(others.values())) or ChunkedSweep(streams)

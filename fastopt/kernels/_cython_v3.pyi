@@ -1,0 +1,1 @@
+from fastopt.kernels._cython_baseline import *
