@@ -46,7 +46,5 @@ def require(module: str, *, extra: str, what: str) -> Any:
         if error.name != top:
             raise
         needed = _DISTRIBUTIONS.get(top, top)
-        raise ModuleNotFoundError(
-            f'{what} needs {needed}: pip install "fastopt[{extra}]"', name=top
-        ) from None
+        raise ModuleNotFoundError(f'{what} needs {needed}: pip install "fastopt[{extra}]"', name=top) from None
     return importlib.import_module(module)

@@ -151,7 +151,7 @@ cdef void adam(real **x, Py_ssize_t n, const double *c) noexcept nogil:
 
 cdef inline real maximum(real a, real b) noexcept nogil:
     """The larger one, or NaN where there is one."""
-    return a if a > b or a != a else b
+    return a if (a > b) | (a != a) else b  # `or` would branch, and keep the loop scalar
 
 
 cdef void amsgrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:

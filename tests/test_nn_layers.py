@@ -73,9 +73,7 @@ PAIRS = list(itertools.product(ELEMENTWISE, repeat=2))
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 @pytest.mark.parametrize("batch", [1, 2, BATCH])
 def test_gradient_of_every_loss(loss, batch):
-    net = nn.Network(
-        [dense(INPUTS, HIDDEN), nn.Tanh(), dense(HIDDEN, OUTPUTS)], loss=loss, dtype="float64"
-    )
+    net = nn.Network([dense(INPUTS, HIDDEN), nn.Tanh(), dense(HIDDEN, OUTPUTS)], loss=loss, dtype="float64")
     assert_gradient_is_right(net, *example(loss, batch))
 
 
@@ -234,10 +232,7 @@ def test_binary_cross_entropy_by_loops():
     y[0] = 0.25  # a probability is a target too
     scores = net.forward(X).copy()
     p = [[1 / (1 + math.exp(-z)) for z in row] for row in scores]
-    terms = [
-        -(t * math.log(q) + (1 - t) * math.log(1 - q))
-        for q, t in zip(np.ravel(p), y.ravel(), strict=True)
-    ]
+    terms = [-(t * math.log(q) + (1 - t) * math.log(1 - q)) for q, t in zip(np.ravel(p), y.ravel(), strict=True)]
     result = net.evaluate(X, y)
     assert result["loss"] == pytest.approx(sum(terms) / len(terms), rel=1e-12)
     assert result["accuracy"] == np.mean((np.array(p) > 0.5) == (y > 0.5))

@@ -293,8 +293,7 @@ def test_copies_are_whole_and_apart(duplicate):
 
 def test_repr_shows_the_architecture():
     assert repr(spiral_net()) == (
-        "Network(2-16-3: Dense, ReLU(), Dropout(0.2), Dense; SoftmaxCrossEntropy; "
-        "99 parameters, float32)"
+        "Network(2-16-3: Dense, ReLU(), Dropout(0.2), Dense; SoftmaxCrossEntropy; 99 parameters, float32)"
     )
     for layer in (nn.Dense(2, 3), nn.Dense(4, 5, initializer=nn.Glorot(), bias_l1=0.5)):
         assert repr(eval(repr(layer), vars(nn))) == repr(layer)
@@ -327,9 +326,7 @@ def test_a_layer_of_ones_own():
             self.factor_grad[0] = (x * delta).sum()
             return delta * self.factor
 
-    net = nn.Network(
-        [nn.Dense(2, 3), nn.ReLU(), Scale(3), Scale(3)], loss=nn.MeanSquaredError(), dtype="float64"
-    )
+    net = nn.Network([nn.Dense(2, 3), nn.ReLU(), Scale(3), Scale(3)], loss=nn.MeanSquaredError(), dtype="float64")
     X, _ = batch()
     y = np.ones((20, 3))
     net.loss_and_grad(X, y)

@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol, overload
 BACKENDS = ("cython", "numba", "numpy")
 ISAS = ("v4", "v3", "baseline")
 
-_HOW_TO_COMPILE = "install a C compiler and reinstall fastopt"
+# Without the option pip would take the wheel that it built and kept when there was no compiler.
+_HOW_TO_COMPILE = "install a C compiler, then pip install --force-reinstall --no-cache-dir fastopt"
 
 
 class Backend(Protocol):

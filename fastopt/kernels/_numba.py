@@ -104,7 +104,7 @@ def adam(p, g, m, v, scale, limit, decay, keep, a1, a2, lr, eps):
 
 @compiled
 def maximum(a, b):
-    return a if a > b or a != a else b  # NaN stays NaN
+    return a if (a > b) | (a != a) else b  # NaN stays NaN
 
 
 @compiled

@@ -16,9 +16,7 @@ _RANDOM_WORDS = 2048
 class Elementwise(Layer):
     """Layers that keep the shape: the input's memory becomes the output where that is allowed."""
 
-    def connect(
-        self, n_inputs: int, dtype: np.dtype[Any], rng: np.random.Generator, in_place: bool
-    ) -> None:
+    def connect(self, n_inputs: int, dtype: np.dtype[Any], rng: np.random.Generator, in_place: bool) -> None:
         """Join a network."""
         self.n_inputs = self.n_outputs = n_inputs
         self._rng = rng

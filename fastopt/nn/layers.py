@@ -76,9 +76,7 @@ class Layer:
     n_outputs: int
     _in_use: bool = False
 
-    def connect(
-        self, n_inputs: int, dtype: np.dtype[Any], rng: np.random.Generator, in_place: bool
-    ) -> None:
+    def connect(self, n_inputs: int, dtype: np.dtype[Any], rng: np.random.Generator, in_place: bool) -> None:
         """Join a network.
 
         Parameters
@@ -226,14 +224,11 @@ class Dense(Layer):
         self.bias_l1: float
         self.bias_l2: float
 
-    def connect(
-        self, n_inputs: int, dtype: np.dtype[Any], rng: np.random.Generator, in_place: bool
-    ) -> None:
+    def connect(self, n_inputs: int, dtype: np.dtype[Any], rng: np.random.Generator, in_place: bool) -> None:
         """Join a network."""
         if n_inputs != self.n_inputs:
             raise ValueError(
-                f"expected {n_inputs} inputs, as many as the layer before gives, "
-                f"got n_inputs={self.n_inputs}"
+                f"expected {n_inputs} inputs, as many as the layer before gives, got n_inputs={self.n_inputs}"
             )
         self._rng = rng
         self._out = Buffer(dtype)

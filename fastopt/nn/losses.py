@@ -266,9 +266,7 @@ class SoftmaxCrossEntropy(Loss):
 
 def _labels_of_one_hot(y: Array, n_outputs: int) -> Array:
     if y.shape[1] != n_outputs:
-        raise ValueError(
-            f"y: expected one-hot rows of shape (batch, {n_outputs}), got shape {y.shape}"
-        )
+        raise ValueError(f"y: expected one-hot rows of shape (batch, {n_outputs}), got shape {y.shape}")
     labels: Array = y.argmax(axis=1)
     if np.count_nonzero(y) != len(y) or not (y[np.arange(len(y)), labels] == 1).all():
         raise ValueError("y: expected one-hot rows, a single 1 among zeros, got other values")

@@ -109,8 +109,7 @@ class Network:
             reads.add(layer.reads)
         if width < self.loss.min_outputs:
             raise ValueError(
-                f"layers: expected at least {self.loss.min_outputs} outputs for "
-                f"{type(self.loss).__name__}, got {width}"
+                f"layers: expected at least {self.loss.min_outputs} outputs for {type(self.loss).__name__}, got {width}"
             )
         self.n_outputs = width
         self._keep_scores = reads != {"nothing"}
@@ -227,9 +226,7 @@ class Network:
             x = layer.forward(x, training)
         return x
 
-    def loss_and_grad(
-        self, X: object, y: object, *, metrics: dict[str, float] | None = None
-    ) -> float:
+    def loss_and_grad(self, X: object, y: object, *, metrics: dict[str, float] | None = None) -> float:
         """Loss of a batch in training mode, and its gradient in `grads`.
 
         Parameters

@@ -1,0 +1,217 @@
+"""Snapshot ensembles: the models that one cyclic run passes through, averaged."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastopt.schedules import Scaled
+
+from . import checkpoint
+from .callbacks import Callback
+from .losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+
+if TYPE_CHECKING:
+    from .network import Network
+    from .training import Training
+
+__all__ = ["SnapshotEnsemble"]
+
+_KIND = "snapshot"
+
+
+class SnapshotEnsemble(Callback):
+    r"""Keep the weights at the end of each cycle of the learning rate, and predict with all.
+
+    .. math:: p(x) = \frac{1}{M} \sum_{i=1}^{M} p_i(x)
+
+    Parameters
+    ----------
+    cycle : int, optional
+        Updates in a cycle. Default: as the optimizer's schedule says, which is then
+        `fastopt.schedules.SnapshotCosine`, `CosineWarmRestarts` or another with a method
+        ``ends_cycle(step)``.
+    keep : int, optional
+        How many of the latest snapshots to keep; default: all.
+    folder : path-like, optional
+        Where to keep them, as files ``snapshot-<step>.npz``; it is made if it does not exist, and
+        files of an earlier run in it are overwritten. Default: in memory.
+
+    Attributes
+    ----------
+    steps : list of int
+        After how many updates each snapshot was taken.
+
+    References
+    ----------
+    G. Huang et al., "Snapshot Ensembles: Train 1, Get M for Free", 2017, arXiv:1704.00109.
+
+    Examples
+    --------
+    >>> import fastopt
+    >>> from fastopt import nn
+    >>> from fastopt.nn.training import fit
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = nn.Network([nn.Dense(1, 1)], loss=nn.MeanSquaredError(), dtype="float64")
+    >>> schedule = fastopt.schedules.SnapshotCosine(lr=1.0, total_steps=60, cycles=3)
+    >>> ensemble = SnapshotEnsemble()
+    >>> optimizer = fastopt.SGD(net.params, lr=schedule)
+    >>> history = fit(net, X, 3 * X, optimizer=optimizer, epochs=60, callbacks=[ensemble])
+    >>> ensemble.steps, ensemble.predict([[0.5]]).round(2)
+    ([20, 40, 60], array([[1.5]]))
+    """
+
+    def __init__(
+        self,
+        cycle: int | None = None,
+        *,
+        keep: int | None = None,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> None:
+        for name, value in (("cycle", cycle), ("keep", keep)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: expected an integer >= 1 or None, got {value!r}")
+        self.cycle = cycle
+        self.keep = keep
+        self.folder = None if folder is None else Path(folder)
+        self.steps: list[int] = []
+        self._in_memory: dict[int, np.ndarray[Any, Any]] = {}
+        self._net: Network | None = None
+
+    def __len__(self) -> int:
+        """Return the number of snapshots."""
+        return len(self.steps)
+
+    def on_train_begin(self, run: "Training") -> None:
+        """Forget an earlier run's snapshots."""
+        self.steps, self._in_memory, self._net = [], {}, run.net
+        if self.cycle is None:
+            _cycle_end(run.optimizer, 0)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def on_batch_end(self, run: "Training") -> None:
+        """Take a snapshot, if a cycle ends."""
+        if self._cycle_ends(run):
+            self._take(run)
+
+    def _cycle_ends(self, run: "Training") -> bool:
+        if self.cycle is not None:
+            return run.step % self.cycle == 0
+        return _cycle_end(run.optimizer, run.optimizer.steps - 1)
+
+    def _take(self, run: "Training") -> None:
+        if self.folder is None:
+            self._in_memory[run.step] = run.net.params.copy()
+        else:
+            arrays = {"params": run.net.params}
+            checkpoint.save(self._path(run.step), arrays, {"step": run.step}, kind=_KIND)
+        self.steps.append(run.step)
+        if self.keep is not None and len(self.steps) > self.keep:
+            dropped = self.steps.pop(0)
+            self._in_memory.pop(dropped, None)
+            if self.folder is not None:
+                self._path(dropped).unlink(missing_ok=True)
+
+    def predict(self, X: object, *, last: int | None = None) -> np.ndarray[Any, Any]:
+        """Return the mean of what the snapshots predict: probabilities, or numbers.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, n_inputs)
+            Samples.
+        last : int, optional
+            Take only so many of the latest snapshots; 1 is the last one alone. Default: all.
+
+        Returns
+        -------
+        ndarray of shape (n, n_outputs)
+
+        Raises
+        ------
+        ValueError
+            If there are not as many snapshots.
+        """
+        if self._net is None or not self.steps:
+            raise ValueError("expected at least one snapshot: train with this callback first")
+        count = len(self.steps) if last is None else last
+        if not 1 <= count <= len(self.steps):
+            raise ValueError(f"last: expected an integer from 1 to {len(self.steps)}, got {last!r}")
+        net, own = self._net, self._net.params.copy()
+        try:
+            total = np.zeros((), net.dtype)
+            for step in self.steps[-count:]:
+                np.copyto(net.params, self._params(step))
+                total = total + net.predict(X)
+        finally:
+            np.copyto(net.params, own)
+        return total / count
+
+    def evaluate(self, X: object, y: object, *, last: int | None = None) -> dict[str, float]:
+        """Return loss and metrics of the averaged prediction.
+
+        Parameters
+        ----------
+        X, y : array_like
+            Samples and targets, as for ``Network.evaluate``.
+        last : int, optional
+            As for `predict`.
+
+        Returns
+        -------
+        dict of str to float
+            "loss", and each of the network's metrics.
+        """
+        predicted = self.predict(X, last=last)
+        assert self._net is not None
+        loss = self._net.loss
+        targets = self._net.as_targets(y, len(predicted))
+        scores = _scores(loss, predicted)
+        measured = {name: metric(scores, targets) for name, metric in self._net.metrics.items()}
+        work = loss.workspace(scores)
+        return {"loss": loss.value_and_grad(scores, targets, work), **measured}
+
+    def _params(self, step: int) -> np.ndarray[Any, Any]:
+        if self.folder is None:
+            return self._in_memory[step]
+        return checkpoint.load(self._path(step), kind=_KIND)[0]["params"]
+
+    def _path(self, step: int) -> Path:
+        assert self.folder is not None
+        return self.folder / f"snapshot-{step}.npz"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the snapshots, or where they are if they have files."""
+        memory = {f"params.{step}": params for step, params in self._in_memory.items()}
+        return {"steps": self.steps, **memory}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the snapshots of the run so far."""
+        self.steps = list(state["steps"])
+        if self.folder is None:
+            self._in_memory = {step: state[f"params.{step}"] for step in self.steps}
+
+
+def _cycle_end(optimizer: Any, step: int) -> bool:
+    schedule = optimizer.schedule
+    # A schedule times a factor, as a guard leaves it, has the same cycles.
+    while isinstance(schedule, Scaled) and not hasattr(schedule, "ends_cycle"):
+        schedule = schedule.schedule
+    if not hasattr(schedule, "ends_cycle"):
+        raise ValueError(
+            "cycle: expected a number of updates, since the optimizer's learning rate has no "
+            f"cycles of its own: {optimizer.schedule!r}"
+        )
+    return bool(schedule.ends_cycle(step))
+
+
+def _scores(loss: Loss, predicted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return scores that the loss's activation maps to `predicted`."""
+    tiny = np.finfo(predicted.dtype).tiny
+    if isinstance(loss, SoftmaxCrossEntropy):
+        return np.asarray(np.log(np.maximum(predicted, tiny)))
+    if isinstance(loss, BinaryCrossEntropy):
+        return np.asarray(np.log(np.maximum(predicted, tiny) / np.maximum(1 - predicted, tiny)))
+    return predicted

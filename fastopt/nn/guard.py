@@ -1,0 +1,281 @@
+"""The guard against exploding runs: notice, go back, lower the rate, go on."""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastopt.schedules import Scaled
+
+from .callbacks import Callback
+
+if TYPE_CHECKING:
+    from .training import Training
+
+__all__ = ["ExplosionGuard"]
+
+_log = logging.getLogger(__name__)
+
+# Losses and gradients are judged by their means over at least this many samples: the loss of a
+# small batch jumps by orders of magnitude in the healthiest of runs.
+_SAMPLES = 256
+
+
+@dataclass
+class _Copy:
+    step: int
+    loss: float
+    params: np.ndarray[Any, Any]
+    optimizer: dict[str, Any]
+
+
+class ExplosionGuard(Callback):
+    """Save a run from its own learning rate.
+
+    Before each update it looks at loss and gradient. If they explode it puts parameters and
+    optimizer back to the last good point, multiplies the learning rate, a number or a schedule, by
+    `factor`, and has the batch computed again. What it did is logged (logger "fastopt.nn.guard")
+    and in ``history.events``.
+
+    An explosion is one of these:
+
+    - a loss or a gradient is infinite or NaN;
+    - the loss stays above `rise` times the reference, the loss before training, for `patience`
+      updates. Cyclic rates may undo much of what was learned, but not more than all of it, and the
+      first updates of adaptive methods may overshoot, but soon come back;
+    - the norm of the gradient stays above `grad_rise` times the largest before, for as long;
+    - the median loss stays above the reference;
+    - the network died: five sixths of the gradient's elements have become zero, as when a ReLU
+      never lets anything through again, and the loss is still above half of the reference.
+
+    Losses and norms are means over at least 256 samples. The last two are looked for every `every`
+    updates.
+
+    A good point is taken every `every` updates, unless the loss is rising at that moment. If a run
+    explodes again before the next one, the one before it is used.
+
+    Parameters
+    ----------
+    rise : float
+        Above 1.
+    grad_rise : float or None
+        Above 1; None leaves gradients alone, and saves one pass over them an update.
+    patience : int
+        Updates.
+    factor : float
+        Between 0 and 1.
+    every : int
+        Updates between two good points. Two are kept, each a copy of parameters and optimizer
+        state.
+    max_rescues : int
+        After so many the run ends with `Diverged`.
+    reference : float, optional
+        The loss of an untrained network: give it when the network comes trained. Default: the loss
+        of up to 1024 samples before the first update.
+
+    Notes
+    -----
+    The optimizer's step count is put back as well, and with it the position in a schedule.
+    """
+
+    def __init__(
+        self,
+        *,
+        rise: float = 2.0,
+        grad_rise: float | None = 100.0,
+        patience: int = 20,
+        factor: float = 0.3,
+        every: int = 100,
+        max_rescues: int = 20,
+        reference: float | None = None,
+    ) -> None:
+        for name, value in (("rise", rise), ("grad_rise", grad_rise)):
+            if value is not None and not value > 1:
+                raise ValueError(f"{name}: expected a number > 1, got {value!r}")
+        if reference is not None and not (math.isfinite(reference) and reference > 0):
+            raise ValueError(f"reference: expected a finite number > 0, got {reference!r}")
+        if not 0 < factor < 1:
+            raise ValueError(f"factor: expected a number between 0 and 1, got {factor!r}")
+        for name, count in (("patience", patience), ("every", every), ("max_rescues", max_rescues)):
+            if count < 1:
+                raise ValueError(f"{name}: expected an integer >= 1, got {count!r}")
+        self.rise = rise
+        self.grad_rise = grad_rise
+        self.patience = patience
+        self.factor = factor
+        self.every = every
+        self.max_rescues = max_rescues
+        self._reference = reference
+
+    def on_train_begin(self, run: "Training") -> None:
+        """Measure the loss before training, and make the rates ready to be scaled."""
+        self._run = run
+        self.rescues = 0
+        every = -(-len(run.X) // 1024)
+        loss = run.net.loss_and_grad(run.X[::every], run.y[::every])
+        self.reference = loss if self._reference is None else self._reference
+        self._live = run.net.grads != 0
+        self._most_live = int(np.count_nonzero(self._live))
+        self._copies: list[_Copy] = []
+        self._restored = False
+        self._checked = 0
+        self._due = False
+        self._risen_since: int | None = None
+        self._losses: deque[float] = deque(maxlen=50)
+        self._largest_norm = 0.0
+        self._start_mean()
+        # From the start, because the state of a schedule is saved under other names once scaled.
+        for group in run.optimizer.groups:
+            if callable(group.lr):
+                group.lr = _scaled(group.lr, 1.0)
+
+    def _start_mean(self) -> None:
+        self._samples = 0
+        self._loss_sum = self._norm_sum = 0.0
+
+    def on_gradients(self, run: "Training") -> bool:
+        """Look, and if need be go back."""
+        if not self._copies:
+            self._copy(run, run.loss)
+        problem = self._problem(run)
+        if problem is not None:
+            self._rescue(run, problem)
+        return problem is not None
+
+    def _problem(self, run: "Training") -> str | None:
+        norm = 0.0 if self.grad_rise is None else run.gradient_norm
+        if not math.isfinite(run.loss):
+            return f"the loss became {run.loss}"
+        if not math.isfinite(norm):
+            return f"the norm of the gradient became {norm}"
+        if self._samples == 0:
+            self._due = run.step - self._checked >= self.every
+            self._live[:] = False
+        self._samples += run.samples
+        self._loss_sum += run.loss * run.samples
+        self._norm_sum += norm * run.samples
+        if self._due:
+            np.logical_or(self._live, run.net.grads, out=self._live)
+        if self._samples < min(_SAMPLES, len(run.X)):
+            return None
+        loss, norm = self._loss_sum / self._samples, self._norm_sum / self._samples
+        self._start_mean()
+        self._losses.append(loss)
+        if (problem := self._rise(loss, norm)) is not None:
+            self._risen_since = run.step if self._risen_since is None else self._risen_since
+            return problem if run.step - self._risen_since >= self.patience else None
+        self._risen_since = None
+        self._largest_norm = max(self._largest_norm, norm)
+        return self._check(run, loss) if self._due else None
+
+    def _rise(self, loss: float, norm: float) -> str | None:
+        if loss > self.rise * self.reference:
+            return f"the loss rose to {loss:.3g}, from {self.reference:.3g} before training"
+        if self.grad_rise is not None and 0 < self._largest_norm * self.grad_rise < norm:
+            return f"the norm of the gradient rose to {norm:.3g}, from {self._largest_norm:.3g}"
+        return None
+
+    def _check(self, run: "Training", loss: float) -> str | None:
+        """See whether the run still learns; if so, this may be a good point."""
+        self._checked = run.step
+        live, usual = int(np.count_nonzero(self._live)), median(self._losses)
+        if len(self._losses) == self._losses.maxlen and usual > 1.2 * self.reference:
+            return f"the loss stays at {usual:.3g}, above {self.reference:.3g} before training"
+        if usual > self.reference / 2 and live < self._most_live / 6:
+            return f"the network died: {live / len(self._live):.0%} of it has a gradient"
+        self._most_live = max(live, self._most_live)
+        if loss <= 1.5 * usual:
+            self._copy(run, loss)
+        return None
+
+    def _copy(self, run: "Training", loss: float) -> None:
+        state = run.optimizer.state_dict()
+        self._copies = [*self._copies[-1:], _Copy(run.step, loss, run.net.params.copy(), state)]
+        self._restored = False
+
+    def _rescue(self, run: "Training", problem: str) -> None:
+        if run.step == 0:
+            raise run.diverged(problem)
+        if self.rescues == self.max_rescues:
+            raise run.diverged(f"after {self.rescues} rescues {problem}")
+        self.rescues += 1
+        if self._restored and len(self._copies) > 1:
+            self._copies.pop()
+        self._restored = True
+        good = self._copies[-1]
+        before = run.optimizer.lr
+        rates = [_scaled(group.lr, self.factor) for group in run.optimizer.groups]
+        np.copyto(run.net.params, good.params)
+        run.optimizer.load_state_dict(good.optimizer)
+        for group, rate in zip(run.optimizer.groups, rates, strict=True):
+            group.lr = rate
+        self._losses.clear()
+        self._checked = run.step
+        self._risen_since = None
+        self._start_mean()
+        run.history.events.append(
+            {
+                "kind": "rescue",
+                "epoch": run.epoch,
+                "step": run.step,
+                "back_to": good.step,
+                "problem": problem,
+                "lr": run.optimizer.lr,
+            }
+        )
+        _log.warning(
+            "epoch %d, step %d: %s; back to step %d (loss %.3g), learning rate %.3g -> %.3g",
+            *(run.epoch, run.step, problem, good.step, good.loss, before, run.optimizer.lr),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return measurements, factors of the schedules, and the good points."""
+        state: dict[str, Any] = {
+            "rescues": self.rescues,
+            "reference": self.reference,
+            "restored": self._restored,
+            "losses": list(self._losses),
+            "largest_norm": self._largest_norm,
+            "mean": [self._samples, self._loss_sum, self._norm_sum],
+            "checks": [self._checked, self._due, self._most_live, self._risen_since],
+            "live": self._live,
+            "factors": [getattr(group.lr, "factor", None) for group in self._run.optimizer.groups],
+            "copies": [[copy.step, copy.loss] for copy in self._copies],
+        }
+        for i, copy in enumerate(self._copies):
+            state[f"{i}.params"] = copy.params
+            for key, value in copy.optimizer.items():
+                state[f"{i}.optimizer.{key}"] = np.asarray(value)
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on guarding."""
+        self.rescues, self.reference = state["rescues"], state["reference"]
+        self._restored = state["restored"]
+        self._losses.clear()
+        self._losses.extend(state["losses"])
+        self._largest_norm = state["largest_norm"]
+        self._samples, self._loss_sum, self._norm_sum = state["mean"]
+        self._checked, self._due, self._most_live, self._risen_since = state["checks"]
+        self._live = state["live"]
+        for group, factor in zip(self._run.optimizer.groups, state["factors"], strict=True):
+            if factor is not None:
+                group.lr = Scaled(group.lr.schedule, factor)
+        self._copies = []
+        for i, (step, loss) in enumerate(state["copies"]):
+            prefix = f"{i}.optimizer."
+            optimizer = {k.removeprefix(prefix): state[k] for k in state if k.startswith(prefix)}
+            self._copies.append(_Copy(step, loss, state[f"{i}.params"], optimizer))
+
+
+def _scaled(lr: Any, factor: float) -> float | Callable[[int], float]:
+    if not callable(lr):
+        return float(lr * factor)
+    if isinstance(lr, Scaled) and not callable(lr.factor):
+        return Scaled(lr.schedule, lr.factor * factor)
+    return Scaled(lr, factor)

@@ -1,0 +1,76 @@
+"""What a training run leaves behind: its history, or the error that ended it."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["Diverged", "History"]
+
+
+class Diverged(FloatingPointError):
+    """The loss, a gradient or the parameters became infinite or NaN.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Where, counted from 0: the epoch, and the batch since the beginning of the run.
+    """
+
+    def __init__(self, message: str, epoch: int, step: int) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.step = step
+
+
+class History(dict[str, list[float]]):
+    """What was measured: a list with a value for each epoch, under the name of the quantity.
+
+    "loss" and the network's metrics, such as "accuracy", are means over the samples of the epoch,
+    each as it was when its batch was trained on, before the update. "lr" is the rate of the epoch's
+    last update. "val_loss" and so on are measured after the epoch, on the validation data.
+
+    Attributes
+    ----------
+    events : list of dict
+        What happened besides: rescues, restored weights. Each has a "kind" and an "epoch".
+    seconds, optimizer_seconds : float
+        Time of the whole run, and the part of it spent in ``optimizer.step``.
+    interrupted : bool
+        Whether Ctrl-C ended the run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[dict[str, Any]] = []
+        self.seconds = 0.0
+        self.optimizer_seconds = 0.0
+        self.interrupted = False
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs done."""
+        return len(self.get("loss", ()))
+
+    def append(self, logs: Mapping[str, float]) -> None:
+        """Add the values of an epoch."""
+        for name, value in logs.items():
+            self.setdefault(name, []).append(value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON values; None stands for what JSON has not, NaN and infinity.
+
+        Examples
+        --------
+        >>> history = History()
+        >>> history.append({"loss": 0.5, "val_loss": float("nan")})
+        >>> history.to_dict()["val_loss"]
+        [None]
+        """
+        columns = {name: [value if math.isfinite(value) else None for value in values] for name, values in self.items()}
+        return {
+            **columns,
+            "events": [dict(event) for event in self.events],
+            "seconds": self.seconds,
+            "optimizer_seconds": self.optimizer_seconds,
+            "interrupted": self.interrupted,
+        }

@@ -1,0 +1,387 @@
+"""The explosion guard: what it takes for an explosion, what not, and how a run goes on."""
+
+import logging
+import math
+
+import numpy as np
+import pytest
+
+import fastopt
+from fastopt import nn
+from fastopt.nn.callbacks import Callback, LambdaCallback
+from fastopt.nn.data import spiral
+from fastopt.nn.guard import ExplosionGuard
+from fastopt.nn.history import Diverged
+from fastopt.nn.training import fit
+from fastopt.schedules import (
+    CosineWarmRestarts,
+    Cyclical,
+    InverseTimeDecay,
+    OneCycle,
+    ReduceOnPlateau,
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    points = spiral(100, 3)
+    return points.X, points.y
+
+
+def network(seed=0, dropout=0.0, **settings):
+    layers = [nn.Dense(2, 64, **settings), nn.ReLU(), nn.Dropout(dropout), nn.Dense(64, 3)]
+    return nn.Network(layers, loss=nn.SoftmaxCrossEntropy(), dtype="float64", seed=seed)
+
+
+FAR_TOO_HIGH = {
+    "momentum": lambda p: fastopt.SGD(p, lr=1000.0, momentum=0.9),
+    "keras momentum": lambda p: fastopt.SGD(p, lr=1000.0, momentum=0.9, lr_in_velocity=True),
+    "decayed": lambda p: fastopt.SGD(p, lr=InverseTimeDecay(1000.0, 1e-3), momentum=0.9),
+    "plain": lambda p: fastopt.SGD(p, lr=1e6),
+    "adam": lambda p: fastopt.Adam(p, lr=30.0),
+    "adam cycles": lambda p: fastopt.Adam(p, lr=CosineWarmRestarts(30.0, T_0=200)),
+}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("batch_size", "dropout"), [(None, 0.0), (32, 0.0), (64, 0.1)])
+@pytest.mark.parametrize("optimizer", FAR_TOO_HIGH)
+def test_a_rate_far_too_high_ends_with_a_trained_model(optimizer, batch_size, dropout, seed):
+    rng = np.random.default_rng(seed)
+    y = np.arange(300) % 3
+    X = rng.normal(size=(300, 2)) + 5 * np.array([[0, 1], [-1, -1], [1, -1]])[y]
+    net = network(seed, dropout)
+    guard = ExplosionGuard()
+    history = fit(
+        net,
+        X,
+        y,
+        optimizer=FAR_TOO_HIGH[optimizer](net.params),
+        epochs=1000 if batch_size is None else 100,
+        batch_size=batch_size,
+        callbacks=[guard],
+    )
+    assert net.evaluate(X, y)["accuracy"] > 0.95
+    assert np.isfinite(history["loss"]).all()
+    # Adam comes through by itself: separated so well, the classes need no small weights.
+    assert guard.rescues == len(history.events) >= ("adam" not in optimizer)
+    assert all(event["kind"] == "rescue" for event in history.events)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_momentum_with_a_rate_of_1000_learns_the_spiral(seed, data):
+    net = network(seed)
+    optimizer = fastopt.SGD(net.params, lr=InverseTimeDecay(1000.0, 1e-3), momentum=0.9)
+    fit(net, *data, optimizer=optimizer, epochs=3000, callbacks=[ExplosionGuard()])
+    assert net.evaluate(*data)["accuracy"] > 0.85
+
+
+def test_adam_with_a_rate_of_30_learns_the_spiral(data):
+    net = network()
+    optimizer = fastopt.Adam(net.params, lr=30.0)
+    guard = ExplosionGuard()
+    fit(net, *data, optimizer=optimizer, epochs=150, batch_size=32, callbacks=[guard])
+    assert guard.rescues > 0
+    assert net.evaluate(*data)["loss"] < 0.9 < math.log(3)
+
+
+HEALTHY = {
+    "sgd": lambda p: fastopt.SGD(p, lr=1.0),
+    "too slow": lambda p: fastopt.SGD(p, lr=1e-5),
+    "momentum": lambda p: fastopt.SGD(p, lr=InverseTimeDecay(1.0, 1e-3), momentum=0.9),
+    "adagrad": lambda p: fastopt.Adagrad(p, lr=InverseTimeDecay(1.0, 1e-4)),
+    "rmsprop": lambda p: fastopt.RMSprop(p, lr=InverseTimeDecay(0.02, 1e-5), alpha=0.999),
+    "adam": lambda p: fastopt.Adam(p, lr=InverseTimeDecay(0.05, 5e-7)),
+    "warm restarts": lambda p: fastopt.SGD(p, lr=CosineWarmRestarts(0.5, T_0=150), momentum=0.9),
+    "triangles": lambda p: fastopt.SGD(p, lr=Cyclical(0.01, 0.5, step_size_up=60), momentum=0.9),
+    "one cycle": lambda p: fastopt.Adam(p, lr=OneCycle(max_lr=0.05, total_steps=1000)),
+}
+
+
+@pytest.mark.parametrize("optimizer", HEALTHY)
+@pytest.mark.parametrize("init", [None, nn.Normal(0.01)])
+def test_no_false_alarm_on_full_batches(optimizer, init, data):
+    def run(*callbacks):
+        net = network(initializer=init)
+        opt = HEALTHY[optimizer](net.params)
+        history = fit(net, *data, optimizer=opt, epochs=1000, callbacks=callbacks)
+        return net.params.tobytes(), history
+
+    params, history = run(ExplosionGuard())
+    assert history.events == []
+    assert params == run()[0]
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 64])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_no_false_alarm_on_noisy_batches(batch_size, dropout):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 5, 600)
+    X = rng.normal(size=(600, 20)) + 4 * rng.normal(size=(5, 20))[y]
+    y = np.where(rng.random(600) < 0.02, 0, y)  # wrong labels: single losses become large
+    layers = [nn.Dense(20, 50), nn.ReLU(), nn.Dropout(dropout), nn.Dense(50, 5)]
+    net = nn.Network(layers, loss=nn.SoftmaxCrossEntropy())
+    optimizer = fastopt.SGD(net.params, lr=1e-3 * batch_size**0.5, momentum=0.9)
+    losses = []
+    history = fit(
+        net,
+        X,
+        y,
+        optimizer=optimizer,
+        epochs=8,
+        batch_size=batch_size,
+        callbacks=[
+            ExplosionGuard(),
+            LambdaCallback(on_batch_end=lambda run: losses.append(run.loss)),
+        ],
+    )
+    assert history.events == []
+    assert history["loss"][-1] < history["loss"][0] / 2
+    assert max(losses[-100:]) > 10 * np.median(losses[-100:])  # or this test shows nothing
+
+
+class At(Callback):
+    """Do something to the run after some update, once."""
+
+    def __init__(self, step, action):
+        self.step = step
+        self.action = action
+
+    def on_batch_end(self, run):
+        if run.step == self.step:
+            self.action(run)
+
+
+def poison(run):
+    run.net.params[5] = np.nan
+
+
+def optimizers(net):
+    plateau = ReduceOnPlateau(0.002, patience=1000)
+    groups = [{"params": net.layers[0].weight}, {"params": net.layers[3].weight, "lr": 0.2}]
+    return {
+        "number": (fastopt.Adam(net.params, lr=0.1), [0.1]),
+        "schedule": (fastopt.SGD(net.params, lr=InverseTimeDecay(0.1, 0.0), momentum=0.9), [0.1]),
+        "plateau": (fastopt.RMSprop(net.params, lr=plateau), [0.002]),
+        "groups": (fastopt.Adam(groups, lr=0.1), [0.1, 0.2]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["number", "schedule", "plateau", "groups"])
+def test_parameters_and_optimizer_go_back_to_the_bit(kind, data):
+    """What follows a rescue is what follows the good point with a lower rate."""
+    net = network()
+    optimizer, lr = optimizers(net)[kind]
+    guard = ExplosionGuard(every=10, factor=0.5)
+    states = {}
+
+    def remember(run):
+        states[run.step] = [net.params.copy(), run.optimizer.state_dict()]
+
+    history = fit(
+        net,
+        *data,
+        optimizer=optimizer,
+        epochs=40,
+        callbacks=[guard, LambdaCallback(on_batch_end=remember), At(25, poison)],
+    )
+    [event] = history.events
+    assert (event["epoch"], event["step"], event["back_to"]) == (25, 25, 20)
+    assert event["lr"] == pytest.approx(lr[0] / 2)
+    assert event["problem"] == "the loss became nan"
+    assert optimizer.steps == 35
+
+    twin = network()
+    other, _ = optimizers(twin)[kind]
+    if kind == "plateau":  # the guard's factor is part of the schedule
+        other.lr = fastopt.schedules.Scaled(other.schedule, 0.5)
+    twin.params[:] = states[20][0]
+    other.load_state_dict(states[20][1])
+    for group, rate in zip(other.groups, lr, strict=True):
+        group.lr = fastopt.schedules.Scaled(other.schedule, 1.0) if kind == "plateau" else rate / 2
+    twin.loss_and_grad(*data)
+    grads = twin.grads
+    if kind == "groups":
+        grads = [twin.layers[0].weight_grad, twin.layers[3].weight_grad]
+    other.step(grads)
+    np.testing.assert_array_equal(twin.params, states[26][0])
+
+
+def test_the_schedule_is_scaled_and_keeps_its_shape(data):
+    net = network()
+    schedule = CosineWarmRestarts(0.1, T_0=13)
+    optimizer = fastopt.SGD(net.params, lr=schedule)
+    guard = ExplosionGuard(every=1, factor=0.25)
+    callbacks = [guard, At(7, poison), At(9, poison)]
+    fit(net, *data, optimizer=optimizer, epochs=20, callbacks=callbacks)
+    assert guard.rescues == 2
+    assert [optimizer.schedule(i) for i in range(30)] == [schedule(i) / 16 for i in range(30)]
+
+
+def test_a_loss_that_rises_steeply_but_stays_finite(data):
+    net = network()
+
+    def spoil(run):
+        run.net.params *= 30
+
+    optimizer = fastopt.SGD(net.params, lr=0.1)
+    history = fit(net, *data, optimizer=optimizer, epochs=60, callbacks=[ExplosionGuard(), At(30, spoil)])
+    [event] = history.events
+    assert event["problem"].startswith("the loss rose to ")
+    assert event["step"] == 50
+    assert max(history["loss"][30:50]) > 2.2
+    assert max(history["loss"][50:]) < 1.2
+
+
+def test_a_rise_that_passes_is_let_pass(data):
+    net = network()
+    before = []
+
+    def spoil(run):
+        before.append(net.params.copy())
+        net.params *= 30
+
+    def mend(run):
+        net.params[:] = before[0]
+
+    callbacks = [ExplosionGuard(), At(30, spoil), At(49, mend)]
+    history = fit(net, *data, optimizer=fastopt.SGD(net.params, lr=1e-3), epochs=60, callbacks=callbacks)
+    assert max(history["loss"]) > 2.2
+    assert history.events == []
+
+
+def spoil_params(run):
+    run.net.params *= 30
+
+
+def test_no_good_point_is_taken_while_the_loss_rises(data):
+    net = network()
+    guard = ExplosionGuard(rise=1e6, every=10)
+    callbacks = [guard, At(19, spoil_params), At(25, poison)]
+    optimizer = fastopt.SGD(net.params, lr=1e-3)
+    history = fit(net, *data, optimizer=optimizer, epochs=30, callbacks=callbacks)
+    assert [event["back_to"] for event in history.events] == [10]
+
+
+def test_a_loss_that_stays_above_the_one_before_training(data):
+    net = network()
+    callbacks = [ExplosionGuard(rise=1e6), At(120, spoil_params)]
+    optimizer = fastopt.SGD(net.params, lr=1e-6)
+    history = fit(net, *data, optimizer=optimizer, epochs=250, callbacks=callbacks)
+    [event] = history.events
+    assert event["problem"].startswith("the loss stays at ")
+    assert (event["step"], event["back_to"]) == (200, 100)
+
+
+@pytest.mark.parametrize("grad_rise", [100.0, None])
+def test_a_gradient_that_rises_steeply(grad_rise):
+    """A loss that has no upper bound worth the name is not needed to notice it."""
+    X = np.linspace(-1, 1, 20)[:, None]
+    net = nn.Network([nn.Dense(1, 1)], loss=nn.MeanSquaredError(), dtype="float64")
+
+    def cliff(run):
+        if run.step >= 10 and not run.history.events:
+            net.grads *= 1e6
+            run._norm = None
+
+    guard = ExplosionGuard(grad_rise=grad_rise)
+    callbacks = [LambdaCallback(on_gradients=cliff), guard]
+    optimizer = fastopt.SGD(net.params, lr=1e-20)
+    history = fit(net, X, X, optimizer=optimizer, epochs=40, callbacks=callbacks)
+    problems = [(event["step"], event["problem"][:33]) for event in history.events]
+    expected = (30, "the norm of the gradient rose to ")
+    assert problems == ([] if grad_rise is None else [expected])
+
+
+def test_a_network_that_dies_is_brought_back(data):
+    net = network()
+
+    def kill(run):
+        net.layers[0].bias[:] = -100
+
+    optimizer = fastopt.SGD(net.params, lr=0.5, momentum=0.9)
+    guard = ExplosionGuard(every=50)
+    fit(net, *data, optimizer=optimizer, epochs=700, callbacks=[guard, At(120, kill)])
+    assert guard.rescues == 1
+    assert net.evaluate(*data)["loss"] < 1.0
+
+
+def test_the_older_good_point_is_used_if_the_newer_is_doomed(data):
+    net = network()
+
+    def explode(run):
+        if run.step >= 33 and run.optimizer.steps > 25:
+            poison(run)
+
+    optimizer = fastopt.Adam(net.params, lr=0.01)
+    history = fit(
+        net,
+        *data,
+        optimizer=optimizer,
+        epochs=40,
+        callbacks=[ExplosionGuard(every=15), LambdaCallback(on_batch_end=explode)],
+    )
+    assert [event["back_to"] for event in history.events] == [30, 15]
+
+
+def test_rescues_are_bounded(data):
+    net = network()
+    poisoned = LambdaCallback(on_batch_end=poison)
+    guard = ExplosionGuard(max_rescues=3)
+    with pytest.raises(Diverged, match="after 3 rescues the loss became nan at epoch 4"):
+        fit(
+            net,
+            *data,
+            optimizer=fastopt.SGD(net.params),
+            epochs=10,
+            callbacks=[guard, poisoned],
+        )
+    assert guard.rescues == 3
+
+
+def test_before_the_first_update_there_is_nothing_to_go_back_to(data):
+    X, y = data
+    X = X.copy()
+    X[0, 0] = np.nan
+    net = network()
+    with pytest.raises(Diverged, match="check that X, y and the initial weights are finite"):
+        fit(net, X, y, optimizer=fastopt.SGD(net.params), epochs=1, callbacks=[ExplosionGuard()])
+
+
+def test_what_it_did_is_logged(data, caplog):
+    net = network()
+    optimizer = fastopt.SGD(net.params, lr=0.1)
+    callbacks = [ExplosionGuard(factor=0.5), At(4, poison)]
+    with caplog.at_level(logging.WARNING, logger="fastopt.nn.guard"):
+        fit(net, *data, optimizer=optimizer, epochs=6, callbacks=callbacks)
+    [message] = caplog.messages
+    assert message.startswith("epoch 4, step 4: the loss became nan; back to step 0 (loss 1.")
+    assert message.endswith("learning rate 0.1 -> 0.05")
+
+
+def test_a_trained_network_needs_the_loss_of_an_untrained_one(data):
+    net = network()
+    fit(net, *data, optimizer=fastopt.Adam(net.params, lr=0.05), epochs=600)
+    guard = ExplosionGuard(reference=math.log(3))
+    optimizer = fastopt.Adam(net.params, lr=Cyclical(1e-3, 0.05, step_size_up=20))
+    assert fit(net, *data, optimizer=optimizer, epochs=200, callbacks=[guard]).events == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"rise": 1.0},
+        {"rise": math.nan},
+        {"grad_rise": 0.5},
+        {"factor": 1.0},
+        {"factor": 0.0},
+        {"every": 0},
+        {"max_rescues": 0},
+        {"reference": 0.0},
+        {"reference": math.inf},
+    ],
+)
+def test_bad_arguments(settings):
+    [name] = settings
+    with pytest.raises(ValueError, match=f"^{name}: expected "):
+        ExplosionGuard(**settings)
