@@ -605,3 +605,21 @@ def test_other_schedules_have_an_empty_state(schedule: Schedule) -> None:
     schedule.load_state_dict({})
     with pytest.raises(ValueError, match=r"state: expected the keys \[\], got \['lr'\]"):
         schedule.load_state_dict({"lr": 0.1})
+
+
+def ends(schedule: Schedule, steps: int) -> list[int]:
+    return [step for step in range(steps) if schedule.ends_cycle(step)]
+
+
+def test_compositions_know_the_cycles_of_their_parts() -> None:
+    cycles = SnapshotCosine(1.0, 12, 3)
+    assert ends(Scaled(cycles, 0.5), 12) == [3, 7, 11]
+    assert ends(PerEpoch(cycles, 2), 24) == [7, 15, 23]
+    assert ends(Warmup(cycles, 5), 17) == [8, 12, 16]
+    assert ends(Sequential([Constant(1.0), cycles], [10]), 22) == [13, 17, 21]
+    assert ends(Warmup(Constant(1.0), 5), 20) == []
+
+
+def test_compositions_are_cyclic_if_a_part_is() -> None:
+    assert Scaled(Warmup(SnapshotCosine(1.0, 12, 3), 5), 0.5).cyclic
+    assert not Scaled(Warmup(Constant(1.0), 5), 0.5).cyclic

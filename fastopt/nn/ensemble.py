@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastopt.schedules import Scaled
-
 from . import checkpoint
 from .callbacks import Callback
 from .losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
@@ -196,10 +194,7 @@ class SnapshotEnsemble(Callback):
 
 def _cycle_end(optimizer: Any, step: int) -> bool:
     schedule = optimizer.schedule
-    # A schedule times a factor, as a guard leaves it, has the same cycles.
-    while isinstance(schedule, Scaled) and not hasattr(schedule, "ends_cycle"):
-        schedule = schedule.schedule
-    if not hasattr(schedule, "ends_cycle"):
+    if not getattr(schedule, "cyclic", False):
         raise ValueError(
             "cycle: expected a number of updates, since the optimizer's learning rate has no "
             f"cycles of its own: {optimizer.schedule!r}"

@@ -52,6 +52,16 @@ class Schedule(ABC):
         parts = enumerate(self._parts())
         return {f"{i}.": part for i, part in parts if isinstance(part, Schedule)}
 
+    @property
+    def cyclic(self) -> bool:
+        """Whether the rate comes in cycles, whose last steps `ends_cycle` tells."""
+        return any(part.cyclic for part in self._schedules().values())
+
+    def ends_cycle(self, step: int) -> bool:
+        """Whether the update number `step`, from 0, is the last of a cycle."""
+        check_step("step", step)
+        return False
+
     def update(self, metric: float) -> None:
         """Pass a metric on to each `ReduceOnPlateau` inside; nothing else heeds it.
 

@@ -9,12 +9,18 @@ from fastopt.schedules._checks import (
     COUNT,
     RATE,
     check,
+    check_step,
     increasing,
     integer,
     real,
     schedule_like,
     tuple_of,
 )
+
+
+def ends_cycle(part: Callable[[int], float], step: int) -> bool:
+    """Whether `step` is the last of a cycle of a part, which may be any callable."""
+    return isinstance(part, Schedule) and part.ends_cycle(step)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ class Scaled(Schedule):
         factor = self.factor(step) if callable(self.factor) else self.factor
         return self.schedule(step) * factor
 
+    def ends_cycle(self, step: int) -> bool:
+        """Whether the update number `step`, from 0, is the last of a cycle of either factor."""
+        step = check_step("step", step)
+        return any(part.ends_cycle(step) for part in self._schedules().values())
+
     def _parts(self) -> tuple[Callable[[int], float], ...]:
         return (self.schedule, self.factor) if callable(self.factor) else (self.schedule,)
 
@@ -90,6 +101,11 @@ class PerEpoch(Schedule):
 
     def _at(self, step: int) -> float:
         return self.schedule(step // self.steps_per_epoch)
+
+    def ends_cycle(self, step: int) -> bool:
+        """Whether the update number `step`, from 0, is the last of the epoch that ends a cycle."""
+        epoch, since = divmod(check_step("step", step), self.steps_per_epoch)
+        return since + 1 == self.steps_per_epoch and ends_cycle(self.schedule, epoch)
 
     def _parts(self) -> tuple[Callable[[int], float], ...]:
         return (self.schedule,)
@@ -154,6 +170,11 @@ class Warmup(Schedule):
         rise = (1.0 - self.start_factor) * step / self.warmup_steps
         return self.schedule(0) * (self.start_factor + rise)
 
+    def ends_cycle(self, step: int) -> bool:
+        """Whether the update number `step`, from 0, is the last of a cycle; the rise belongs to the first."""
+        since = check_step("step", step) - self.warmup_steps
+        return since >= 0 and ends_cycle(self.schedule, since)
+
     def _parts(self) -> tuple[Callable[[int], float], ...]:
         return (self.schedule,)
 
@@ -198,6 +219,11 @@ class Sequential(Schedule):
     def _at(self, step: int) -> float:
         i = bisect_right(self.milestones, step)
         return self.schedules[i](step - self.milestones[i - 1] if i else step)
+
+    def ends_cycle(self, step: int) -> bool:
+        """Whether the update number `step`, from 0, is the last of a cycle of the schedule in force."""
+        i = bisect_right(self.milestones, check_step("step", step))
+        return ends_cycle(self.schedules[i], step - self.milestones[i - 1] if i else step)
 
     def _parts(self) -> tuple[Callable[[int], float], ...]:
         return self.schedules

@@ -71,8 +71,13 @@ class SnapshotCosine(Schedule):
         length = -(-self.total_steps // self.cycles)
         return self.lr / 2.0 * (1.0 + math.cos(math.pi * (step % length) / length))
 
+    @property
+    def cyclic(self) -> bool:
+        """True: `ends_cycle` tells the last steps."""
+        return True
+
     def ends_cycle(self, step: int) -> bool:
-        """Say whether update number `step`, from 0, is the last of its cycle."""
+        """Whether the update number `step`, from 0, is the last of its cycle."""
         done = check_step("step", step) + 1
         return done % -(-self.total_steps // self.cycles) == 0 or done == self.total_steps
 
@@ -151,8 +156,13 @@ class CosineWarmRestarts(Schedule):
         height = (self.lr - self.eta_min) * self.gamma**i
         return float(self.eta_min + height * (1.0 + math.cos(math.pi * since / length)) / 2.0)
 
+    @property
+    def cyclic(self) -> bool:
+        """True: `ends_cycle` tells the last steps."""
+        return True
+
     def ends_cycle(self, step: int) -> bool:
-        """Say whether update number `step`, from 0, is the last of its cycle."""
+        """Whether the update number `step`, from 0, is the last of its cycle."""
         _, since, length = self._cycle(check_step("step", step))
         return since + 1 == length
 
@@ -252,8 +262,13 @@ class Cyclical(Schedule):
             height *= self.gamma**step
         return height
 
+    @property
+    def cyclic(self) -> bool:
+        """True: `ends_cycle` tells the last steps."""
+        return True
+
     def ends_cycle(self, step: int) -> bool:
-        """Say whether update number `step`, from 0, is the last of its cycle."""
+        """Whether the update number `step`, from 0, is the last of its cycle."""
         length = self.step_size_up + (self.step_size_down or self.step_size_up)
         return (check_step("step", step) + 1) % length == 0
 

@@ -151,10 +151,8 @@ class ReduceOnPlateau(Schedule):
 
     def _is_better(self, value: float, best: float) -> bool:
         sign = -1.0 if self.mode == "min" else 1.0
-        if self.threshold_mode == "rel":
-            target = best * (1.0 + sign * self.threshold)
-        else:
-            target = best + sign * self.threshold
+        change = sign * self.threshold
+        target = best * (1.0 + change) if self.threshold_mode == "rel" else best + change
         return value < target if self.mode == "min" else value > target
 
     def state_dict(self) -> dict[str, float | int]:
