@@ -55,11 +55,13 @@ def lr_range(result: RangeTest, *, title: str = "Learning-rate range test") -> F
     ax = figure.subplots()
     ax.plot(lrs, losses, color=GREY, linewidth=0.8, alpha=0.6, label="loss")
     ax.plot(lrs, smoothed, color=COLOURS[0], linewidth=2.2, label="smoothed")
-    if lrs[-1] / lrs[0] > 20:
+    # Even steps of the logarithm are an exponential sweep.
+    if len(lrs) > 2 and lrs[2] - lrs[1] > 1.01 * (lrs[1] - lrs[0]):
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(numticks=12))
         ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xlim(lrs[0], lrs[-1])
+    if len(lrs) > 1:
+        ax.set_xlim(lrs[0], lrs[-1])
 
     # The end of the sweep may be a million times larger than what matters: the beginning decides.
     finite = np.concatenate([losses, smoothed])
