@@ -6,6 +6,7 @@ steps.
 
 from collections.abc import Callable, Mapping
 from math import inf
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
@@ -48,6 +49,7 @@ class Optimizer:
         self.params = params
         self.groups = make_groups(params, defaults)
         self.steps = 0
+        self._one_at_a_time = Lock()
         self._grouped = is_grouped(params)
         for group in self.groups:
             group.allocate(*self._states(group))
@@ -64,7 +66,7 @@ class Optimizer:
         raise NotImplementedError
 
     def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf) -> None:
-        """Update the parameters in place.
+        """Update the parameters in place; steps that several threads ask for come one after the other.
 
         Parameters
         ----------
@@ -86,14 +88,15 @@ class Optimizer:
         elif not isinstance(grads, list | tuple) or len(grads) != len(self.groups):
             found = f"{len(grads)} entries" if isinstance(grads, list | tuple) else type(grads).__name__
             raise ValueError(f"grads: expected a list with an entry for each of {len(self.groups)} groups, got {found}")
-        sweeps = [
-            (group.bind(values), group.rule, self._scalars(group, grad_scale, clip_value))
-            for group, values in zip(self.groups, grads, strict=True)
-        ]
-        for sweep, rule, scalars in sweeps:
-            run(sweep, rule, scalars)
-            sweep.release()
-        self.steps += 1
+        with self._one_at_a_time:
+            sweeps = [
+                (group.bind(values), group.rule, self._scalars(group, grad_scale, clip_value))
+                for group, values in zip(self.groups, grads, strict=True)
+            ]
+            for sweep, rule, scalars in sweeps:
+                run(sweep, rule, scalars)
+                sweep.release()
+            self.steps += 1
 
     @property
     def lr(self) -> float:

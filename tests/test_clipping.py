@@ -1,6 +1,7 @@
 """Clipping by the global norm: the norm is right, and the same bits however it is computed."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_agrees_with_torch():
 def test_same_bits_on_every_backend_with_any_threads_and_cuts(dtype, set_threads, share_all):
     grad = values(dtype=dtype)
     bounds = [0, 1, 5, 21, 1000, _norm.BLOCK - 3, _norm.BLOCK + 40, 2 * _norm.BLOCK, N]
-    pieces = [grad[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    pieces = [grad[a:b] for a, b in pairwise(bounds)]
     found = set()
     for backend in BACKENDS:
         try:

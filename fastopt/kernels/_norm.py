@@ -143,7 +143,7 @@ def _sums_of_squares(arrays: Sequence[Array], start: int, stop: int, exponent: i
         if begin == end:
             continue
         left -= end - begin
-        flags: Any = ["external_loop", "buffered", "ranged"]
+        flags: Any = ["external_loop", "buffered", "delay_bufalloc", "ranged"]
         with np.nditer([array], flags, [["readonly"]], op_dtypes=[np.dtype(np.float64)]) as chunks:
             chunks.iterrange = (begin, end)  # type: ignore[misc]
             for chunk in chunks:

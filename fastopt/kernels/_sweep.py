@@ -58,7 +58,10 @@ class ChunkedSweep:
     def run(self, rule: str, scalars: Sequence[float], start: int, stop: int) -> None:
         """Apply `rule` to the elements from `start` up to `stop` of all tensors laid end to end."""
         backend = _backend.active
-        flags: Any = ["external_loop", "buffered", "ranged"] + ["growinner"] * backend.TAKES_ANY_LENGTH
+        # Buffers that were filled before the range is set would be written back, over what other threads did since.
+        flags: Any = ["external_loop", "buffered", "delay_bufalloc", "ranged"]
+        if backend.TAKES_ANY_LENGTH:
+            flags.append("growinner")
         for tensor, (begin, end) in zip(zip(*self._streams, strict=True), pairwise(self._bounds), strict=True):
             first, last = max(start, begin), min(stop, end)
             if first >= last:

@@ -270,6 +270,10 @@ def _line(run: "Training") -> str:
     return ", ".join(words)
 
 
+#: Names in the progress bar, which has to fit beside the bar itself.
+_SHORT = {"accuracy": "acc"}
+
+
 class ProgressBar(Callback):
     """Show a bar with loss, accuracy, rate, samples per second and the time left.
 
@@ -304,10 +308,11 @@ class ProgressBar(Callback):
             return
         rich = self._rich
         self._bar = rich.Progress(
-            *(rich.TextColumn("{task.description}"), rich.BarColumn(bar_width=20)),
-            *(rich.TextColumn("{task.fields[metrics]}"), rich.TimeElapsedColumn()),
-            *(rich.TextColumn("left"), rich.TimeRemainingColumn()),
+            *(rich.TextColumn("{task.description}"), rich.BarColumn(bar_width=None)),
+            *(rich.TextColumn("{task.fields[metrics]}"), rich.TextColumn("left")),
+            rich.TimeRemainingColumn(),
             console=console,
+            expand=True,
         )
         self._task = self._bar.add_task("", total=None, metrics="")
         self._bar.start()
@@ -316,7 +321,7 @@ class ProgressBar(Callback):
         """Start the bar of the epoch."""
         if self._bar is not None and self._many:
             self._bar.reset(self._task, total=run.batches)
-        self._draw(run)
+            self._draw(run)
 
     def on_batch_end(self, run: "Training") -> None:
         """Move the bar, a few times a second."""
@@ -347,12 +352,13 @@ class ProgressBar(Callback):
         if self._bar is None:
             return
         self._drawn = time.perf_counter()
-        metrics = [f"{name} {value:.3f}" for name, value in run.means().items()]
+        metrics = [f"{_SHORT.get(name, name)} {value:.3f}" for name, value in run.means().items()]
         metrics.append(f"lr {run.optimizer.lr:.3g}")
-        metrics.append(f"{self._samples / (self._drawn - self._since):,.0f} samples/s")
+        if self._many:
+            metrics.append(f"{self._samples / (self._drawn - self._since):,.0f} samples/s")
         self._bar.update(
             self._task,
-            description=f"epoch {run.epoch + 1}/{run.epochs}" if self._many else "training",
+            description=f"epoch {run.epoch + 1}/{run.epochs}",
             total=run.batches if self._many else run.epochs,
             completed=run.batch if self._many else run.epoch + run.batch / run.batches,
             metrics=", ".join(metrics),

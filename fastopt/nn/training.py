@@ -386,7 +386,7 @@ def fit(
     validation_data : tuple of array_like, optional
         ``(X, y)`` to measure after each epoch.
     callbacks : iterable of Callback or function
-        See `fastopt.nn.callbacks`; a function is called with the `Training` after each epoch.
+        See `Callback`; a function is called with the `Training` after each epoch.
     clip_norm : float, optional
         Scale gradients whose Euclidean norm, over all parameters, is larger down to this norm.
         L2 penalties of the layers are part of the gradient, `weight_decay` of the optimizer is not.

@@ -164,7 +164,7 @@ def _view(result: DescentResult) -> tuple[float, float]:
     """Return the domain, widened for a path that leaves it: up to sixty times for an explosion."""
     low, high = result.function.domain
     near = result.x[np.abs(result.x - (low + high) / 2) < 30 * (high - low)]
-    if near.min() >= low and near.max() <= high:
+    if not near.size or (near.min() >= low and near.max() <= high):
         return low, high
     margin = 0.04 * (near.max() - near.min())
     return min(low, near.min() - margin), max(high, near.max() + margin)

@@ -324,7 +324,9 @@ def draw_curve(ax: Axes, history: History, key: str, label: str) -> None:
             label=kind,
         )
     ax.set_ylabel(label)
-    if key != "accuracy" and drawn and use_log(drawn):
+    # A rate that is annealed to almost nothing would spend the axis on its last steps.
+    annealed = key == "lr" and bool(drawn) and np.min(drawn[0]) < 1e-4 * np.max(drawn[0])
+    if key != "accuracy" and drawn and not annealed and use_log(drawn):
         ax.set_yscale("log")
     elif key == "lr" and drawn:
         ax.set_ylim(0, 1.1 * float(np.nanmax(drawn[0])) or 1)

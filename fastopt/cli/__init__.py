@@ -1,0 +1,117 @@
+"""The command ``fastopt``: a module for each of its commands, with `add_arguments(parser)` and `run(args) -> int`."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+
+from fastopt.cli._errors import REFUSED, Parser, say, sentence
+from fastopt.kernels import _backend
+
+__all__ = ["main"]
+
+#: Module and summary of each command. Only the module of the command in use is imported.
+COMMANDS = {
+    "train": ("fastopt.cli.train", "train a network and show how it went"),
+    "compare": ("fastopt.cli.compare", "train the same network with several optimizers"),
+    "lr-find": ("fastopt.cli.lr_find", "find a good learning rate by a range test"),
+    "schedule": ("fastopt.cli.schedule", "show a learning-rate schedule"),
+    "descend": ("fastopt.cli.descend", "walk down a function of one variable"),
+    "landscape": ("fastopt.cli.landscape", "draw the loss around a trained network"),
+    "bench": ("fastopt.bench", "measure the kernels against others and against the memory"),
+    "info": ("fastopt.cli.info", "show which kernels run, and versions"),
+}
+
+USAGE = {"train": "[DATA] ", "compare": "[DATA] ", "lr-find": "[DATA] ", "landscape": "[DATA] ", "descend": "[ROUND] "}
+
+EPILOG = """\
+examples:
+  fastopt train
+  fastopt compare spiral --epochs 300
+  fastopt info
+
+fastopt COMMAND --help shows the options of a command, with examples.
+"""
+
+
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Make the parser, with the options of the command that `argv` names."""
+    import fastopt
+
+    style = argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        prog="fastopt",
+        description="The optimizer step of gradient descent at memory speed: see it, compare it, measure it.",
+        epilog=EPILOG,
+        formatter_class=style,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"fastopt {fastopt.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    wanted = next((word for word in argv if not word.startswith("-")), None)
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            formatter_class=style,
+            allow_abbrev=False,
+            usage=f"%(prog)s {USAGE[name]}[options]" if name in USAGE else None,
+        )
+        if name == wanted:
+            importlib.import_module(module).add_arguments(command)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; default: those of the process.
+
+    Returns
+    -------
+    int
+        The exit code: 0; 1 if a training diverged; 2 for what is refused, with one line on standard error; 130 after
+        Ctrl-C.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    prog = "fastopt"
+    if argv[:1] == ["schedule"]:
+        argv[1:] = importlib.import_module("fastopt.cli.schedule").normalize(argv[1:])
+    try:
+        args = build_parser(argv).parse_args(argv)
+        prog = f"fastopt {args.command}"
+        code = _run(args)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        say(prog, "interrupted")
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except FloatingPointError as error:
+        say(prog, sentence(error))
+        return 1
+    except REFUSED as error:
+        say(prog, sentence(error))
+        return 2
+
+
+def _run(args: argparse.Namespace) -> int:
+    args.stdout = sys.stdout
+    name = getattr(args, "backend", None)
+    backend = nullcontext() if not isinstance(name, str) else _backend.using(name)
+    # JSON on standard output stays alone there.
+    alone = redirect_stdout(sys.stderr) if getattr(args, "json", None) == "-" else nullcontext()
+    run = importlib.import_module(COMMANDS[args.command][0]).run
+    with backend, alone:
+        return int(run(args))

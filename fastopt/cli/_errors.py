@@ -1,0 +1,35 @@
+"""What may go wrong on the command line, and how it is said: one sentence on standard error."""
+
+import argparse
+import sys
+from typing import NoReturn
+
+#: Errors that come from what the user gave, wherever they are noticed. All others are bugs, and show as such.
+REFUSED = (ValueError, OSError, ImportError, MemoryError, OverflowError)
+
+
+class UsageError(ValueError):
+    """An option, file or value that cannot be."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line instead of the usage and the message."""
+        say(self.prog, f"{message} (see {self.prog} --help)")
+        raise SystemExit(2)
+
+
+def say(prog: str, message: str) -> None:
+    """Write one line to standard error."""
+    sys.stderr.write(f"{prog}: {' '.join(message.split())}\n")
+
+
+def sentence(error: BaseException) -> str:
+    """Describe an error without its Python dress."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}" if str(error) else "not enough memory"
+    return str(error) or type(error).__name__

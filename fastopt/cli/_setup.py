@@ -1,0 +1,359 @@
+"""From options to data, network and optimizer: what train, compare, lr-find and landscape share."""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from fastopt.cli._errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fastopt.nn import Network
+    from fastopt.nn.data import Dataset
+
+ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+
+#: nnfs: as in "Neural Networks from Scratch", normal with 0.01 from the random stream that made the spiral.
+INITIALIZERS = ("he", "glorot", "lecun", "normal", "nnfs")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An optimizer by name: its class, what the name fixes, and which options fit it."""
+
+    cls: str
+    fixed: Mapping[str, Any]
+    options: tuple[str, ...]
+
+
+_ADAM = ("betas", "eps", "cycle_momentum")
+OPTIMIZERS = {
+    "sgd": Choice("SGD", {}, ("momentum", "lr_in_velocity", "cycle_momentum")),
+    "momentum": Choice("SGD", {"momentum": 0.9}, ("momentum", "lr_in_velocity", "cycle_momentum")),
+    "nesterov": Choice("SGD", {"momentum": 0.9, "nesterov": True}, ("momentum", "lr_in_velocity", "cycle_momentum")),
+    "adagrad": Choice("Adagrad", {}, ("eps",)),
+    "rmsprop": Choice("RMSprop", {}, ("rho", "eps", "momentum", "lr_in_velocity")),
+    "adam": Choice("Adam", {}, _ADAM),
+    "adamw": Choice("AdamW", {}, _ADAM),
+    "amsgrad": Choice("Adam", {"amsgrad": True}, _ADAM),
+}
+
+
+@dataclass
+class Settings:
+    """All options of a training, resolved."""
+
+    source: str = "spiral"
+    samples: int | None = None
+    classes: int | None = None
+    noise: float | None = None
+    folder: str | None = None
+    target: str | None = None
+    task: str | None = None
+    seed: int = 0
+    hidden: tuple[int, ...] = (64,)
+    activation: str = "relu"
+    init: str = "he"
+    dropout: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    dtype: str = "float32"
+    optimizer: str = "adam"
+    lr: float | None = None
+    decay: float | None = None
+    schedule: str | None = None
+    warmup: int = 0
+    cycle_momentum: bool = False
+    momentum: float | None = None
+    lr_in_velocity: bool | None = None
+    rho: float | None = None
+    betas: tuple[float, float] | None = None
+    eps: float | None = None
+    weight_decay: float | None = None
+    clip_norm: float | None = None
+    epochs: int = 50
+    batch_size: int | None = 32
+    backend: str | None = None
+    preset: str | None = None
+    guard: bool = False
+    snapshots: int | None = None
+    early_stopping: int | None = None
+    validate: bool | None = None
+
+
+NAMES = tuple(field.name for field in dataclasses.fields(Settings))
+
+#: What suits each data set, unless the options say something else; "" is a table of the user's.
+_BY_DATA: dict[str, dict[str, Any]] = {
+    "spiral": {"hidden": (64,), "epochs": 10001, "batch_size": None},
+    "vertical": {"hidden": (64,), "epochs": 1001, "batch_size": None},
+    "sine": {"hidden": (64, 64), "activation": "tanh", "init": "glorot", "epochs": 2001, "batch_size": None},
+    "digits": {"hidden": (64,), "epochs": 20, "batch_size": 32},
+    "fashion-mnist": {"hidden": (512,), "dropout": 0.2, "epochs": 5, "batch_size": 32, "optimizer": "momentum"},
+    "": {"hidden": (64,), "epochs": 50, "batch_size": 32},
+}
+
+#: Learning rate and 1/t decay that suit whole data sets of a few hundred points in one batch, and mini-batches.
+_WHOLE = {
+    "sgd": (1.0, 1e-4),
+    "momentum": (1.0, 1e-3),
+    "nesterov": (1.0, 1e-3),
+    "adagrad": (0.2, 1e-4),
+    "rmsprop": (0.02, 1e-3),
+    "adam": (0.05, 1e-3),
+    "adamw": (0.05, 1e-3),
+    "amsgrad": (0.05, 1e-3),
+}
+_BATCHES = {
+    "sgd": (0.1, 0.0),
+    "momentum": (0.01, 0.0),
+    "nesterov": (0.01, 0.0),
+    "adagrad": (0.01, 0.0),
+    "rmsprop": (0.001, 0.0),
+    "adam": (0.001, 0.0),
+    "adamw": (0.001, 0.0),
+    "amsgrad": (0.001, 0.0),
+}
+
+
+def given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in vars(args).items() if name in NAMES and value is not None}
+
+
+def resolve(
+    options: Mapping[str, Any], *layers: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> Settings:
+    """Join options with what they leave open: `layers`, the first counts most, then what suits data and optimizer."""
+    merged: dict[str, Any] = {}
+    for layer in (*reversed(layers), options):
+        merged |= layer
+    source = merged.get("source", "spiral")
+    suits = _BY_DATA.get(source, _BY_DATA[""])
+    settings = Settings(**{**suits, **(defaults or {}), **merged})
+    lr, decay = rates(settings, settings.optimizer)
+    if settings.lr is None:
+        settings.lr = lr
+    if settings.decay is None:
+        settings.decay = 0.0 if settings.schedule is not None else decay
+    return settings
+
+
+def rates(settings: Settings, optimizer: str) -> tuple[float, float]:
+    """Return the learning rate and the 1/t decay that suit an optimizer on this data."""
+    if settings.source == "sine":
+        return (0.01 if _WHOLE[optimizer][0] < 0.1 else 0.1), 1e-3
+    return (_WHOLE if settings.source in ("spiral", "vertical") else _BATCHES)[optimizer]
+
+
+def load_data(settings: Settings) -> "Dataset":
+    """Load the data that the settings name."""
+    from fastopt.nn import data
+
+    source = settings.source
+    fits = {
+        "samples": ("spiral", "vertical", "sine"),
+        "classes": ("spiral", "vertical"),
+        "noise": ("spiral", "vertical"),
+        "folder": ("fashion-mnist",),
+    }
+    for name, sources in fits.items():
+        if getattr(settings, name) is not None and source not in sources:
+            option = "data" if name == "folder" else name
+            raise UsageError(f"--{option}: only for {', '.join(sources)}, not for {source}")
+    table = source not in data.NAMES
+    for name in ("target", "task"):
+        if getattr(settings, name) is not None and not table:
+            raise UsageError(f"--{name}: only for a .npz or .csv, not for {source}")
+    sizes = {name: getattr(settings, name) for name in ("samples", "classes", "noise")}
+    sizes = {name: value for name, value in sizes.items() if value is not None}
+    if source == "spiral":
+        return data.spiral(**sizes, seed=settings.seed)
+    if source == "vertical":
+        return data.vertical(**sizes, seed=settings.seed)
+    if source == "sine":
+        return data.sine(**sizes)
+    if not table:
+        return data.load(source, folder=settings.folder, seed=settings.seed)
+    if not source.lower().endswith((".npz", ".csv")):
+        raise UsageError(f"data: expected one of {', '.join(data.NAMES)} or a .npz or .csv file, got {source!r}")
+    task: Any = settings.task
+    loaded = data.load_table(source, target=settings.target, task=task, seed=settings.seed)
+    return _standardized(loaded) if loaded.task == "regression" else loaded
+
+
+def _standardized(dataset: "Dataset") -> "Dataset":
+    """Scale targets to mean 0 and deviation 1: no rate suits house prices and percentages alike."""
+    mean, scale = dataset.y.mean(axis=0), dataset.y.std(axis=0)
+    scale[scale == 0] = 1.0
+    y, y_test = ((values - mean) / scale for values in (dataset.y, dataset.y_test))
+    return dataclasses.replace(dataset, y=y, y_test=y_test)
+
+
+def make_network(settings: Settings, dataset: "Dataset") -> "Network":
+    """Make the network for the data."""
+    from fastopt import nn
+
+    initializer = _initializer(settings, dataset)
+    widths = [dataset.X.shape[1], *settings.hidden, dataset.outputs]
+    layers: list[nn.Layer] = []
+    for i, (n_inputs, n_outputs) in enumerate(pairwise(widths)):
+        if i > 0:
+            layers.append(getattr(nn, ACTIVATIONS[settings.activation])())
+            if settings.dropout:
+                layers.append(nn.Dropout(settings.dropout))
+        layers.append(
+            nn.Dense(n_inputs, n_outputs, initializer=initializer, weight_l1=settings.l1, weight_l2=settings.l2)
+        )
+    if dataset.task == "regression":
+        accuracy = nn.RegressionAccuracy.of(dataset.y)
+        return nn.Network(
+            layers,
+            loss=nn.MeanSquaredError(),
+            dtype=settings.dtype,
+            seed=settings.seed,
+            metrics={"accuracy": accuracy},
+        )
+    return nn.Network(layers, loss=nn.SoftmaxCrossEntropy(), dtype=settings.dtype, seed=settings.seed)
+
+
+def _initializer(settings: Settings, dataset: "Dataset") -> Any:
+    from fastopt import nn
+
+    if settings.init == "nnfs":
+        if settings.source != "spiral":
+            raise UsageError(f"--init: nnfs is only for spiral, not for {settings.source}")
+        return _book_stream(settings.seed, len(dataset.X))
+    return {"he": nn.He, "glorot": nn.Glorot, "lecun": nn.LeCun, "normal": nn.Normal}[settings.init]()
+
+
+def _book_stream(seed: int, drawn: int) -> Any:
+    """Make the initializer that goes on with the random stream from which the spiral drew `drawn` numbers."""
+    import numpy as np
+
+    random = np.random.RandomState(seed)
+    random.standard_normal(drawn)
+
+    def fill(array: "np.ndarray[Any, Any]", rng: object) -> None:
+        array[...] = random.standard_normal(array.shape)
+        array *= 0.01
+
+    return fill
+
+
+def updates(settings: Settings, dataset: "Dataset") -> int:
+    """Return the number of updates in an epoch."""
+    size = settings.batch_size or len(dataset.X)
+    return -(-len(dataset.X) // size)
+
+
+def make_rate(settings: Settings, dataset: "Dataset") -> Any:
+    """Make the learning rate: a number, or a schedule."""
+    from fastopt import schedules
+    from fastopt.cli import _schedules
+
+    lr, decay, epoch = settings.lr, settings.decay, updates(settings, dataset)
+    assert lr is not None
+    assert decay is not None
+    rate: Any = lr
+    total = max(1, settings.epochs * epoch - settings.warmup)
+    if settings.schedule is not None:
+        rate = _schedules.parse(settings.schedule, lr=lr, total=total, epoch=epoch)
+        # With all that was filled in, so that a resumed run goes on with it.
+        settings.schedule = _schedules.text_of(rate)
+    elif settings.snapshots is not None:
+        rate = _schedules.build(schedules.SnapshotCosine, {"cycles": settings.snapshots}, lr=lr, total=total)
+        settings.schedule = _schedules.text_of(rate)
+    elif decay:
+        rate = schedules.InverseTimeDecay(lr, decay)
+    if settings.warmup:
+        rate = schedules.Warmup(rate if callable(rate) else schedules.Constant(lr), settings.warmup)
+    return rate
+
+
+def make_optimizer(settings: Settings, params: Any, rate: Any) -> Any:
+    """Make the optimizer for an array of parameters."""
+    import fastopt
+
+    choice = OPTIMIZERS[settings.optimizer]
+    keywords = dict(choice.fixed)
+    for name in ("momentum", "lr_in_velocity", "rho", "betas", "eps", "cycle_momentum"):
+        value = getattr(settings, name)
+        if value is None or value is False:
+            continue
+        if name not in choice.options:
+            raise UsageError(f"--{name.replace('_', '-')}: {settings.optimizer} has no such setting")
+        if name != "cycle_momentum":
+            keywords["alpha" if name == "rho" else name] = value
+    if settings.weight_decay is not None:
+        keywords["weight_decay"] = settings.weight_decay
+    if settings.cycle_momentum:
+        moved = getattr(getattr(rate, "schedule", rate), "momentum", None)
+        if moved is None or settings.warmup:
+            raise UsageError("--cycle-momentum: needs --schedule one-cycle or cyclical, without --warmup")
+        keywords |= (
+            {"momentum": moved} if choice.cls == "SGD" else {"betas": (moved, (settings.betas or (0.9, 0.999))[1])}
+        )
+    return getattr(fastopt, choice.cls)(params, lr=rate, **keywords)
+
+
+def describe_data(dataset: "Dataset") -> str:
+    """Say in a line what the data is."""
+
+    def some(number: int, what: str) -> str:
+        return f"{number} {what}{'s' if number > 1 else ''}"
+
+    learnt = f"{len(dataset.classes)} classes" if dataset.classes else f"regression, {some(dataset.outputs, 'output')}"
+    return (
+        f"{dataset.name}: {len(dataset.X)} training and {len(dataset.X_test)} validation samples, "
+        f"{some(dataset.X.shape[1], 'feature')}, {learnt}"
+    )
+
+
+def describe_network(net: "Network") -> str:
+    """Say in a line what the network is."""
+    text = repr(net)
+    return text[text.index("(") + 1 : -1]
+
+
+def describe_optimizer(optimizer: Any) -> str:
+    """Say in a line what the optimizer is, with the settings that matter."""
+    shown = [type(optimizer).__name__]
+    hidden = ("rule", "params", "names", "state", "suffixes")
+    for name, value in vars(optimizer.groups[0]).items():
+        if name.startswith("_") or name in hidden or value is False or (value == 0 and name != "lr"):
+            continue
+        shown.append(f"{name} {_short(value)}")
+    return ", ".join(shown)
+
+
+def _short(value: Any) -> str:
+    """Write a number, or a schedule without what it has by default."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_short, value))})"
+    if getattr(value, "__name__", "") == "momentum":
+        return "against the rate"
+    if not dataclasses.is_dataclass(value):
+        return str(value)
+    fields = [field for field in dataclasses.fields(value) if field.init]
+    texts = [
+        f"{field.name}={_short(getattr(value, field.name))}"
+        for field in fields
+        if getattr(value, field.name) != field.default
+    ]
+    return f"{type(value).__name__}({', '.join(texts)})"
+
+
+def describe_kernels() -> str:
+    """Say which kernels ran."""
+    import fastopt
+
+    config = fastopt.show_config("dicts")
+    isa = f", instruction set {config['instruction_set']}" if config["instruction_set"] else ""
+    return f"{config['backend']}{isa}, {config['threads']} thread{'s' if config['threads'] > 1 else ''}"

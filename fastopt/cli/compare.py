@@ -1,0 +1,177 @@
+"""``fastopt compare``: the same network from the same start, trained by several optimizers."""
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from fastopt.cli import _options
+from fastopt.cli._errors import UsageError
+from fastopt.cli._output import check_outputs, draw, progress, show, show_table, write_json
+from fastopt.cli._setup import (
+    OPTIMIZERS,
+    Settings,
+    describe_data,
+    describe_kernels,
+    describe_network,
+    describe_optimizer,
+    given,
+    load_data,
+    make_network,
+    make_optimizer,
+    make_rate,
+    resolve,
+    updates,
+)
+
+if TYPE_CHECKING:
+    from fastopt.cli._output import Progress
+    from fastopt.nn.data import Dataset
+
+EPILOG = """\
+examples:
+  fastopt compare
+  fastopt compare spiral --optimizers adam:lr=0.02 adam:lr=0.05 adam:lr=0.2 --epochs 500
+  fastopt compare sine --optimizers momentum,nesterov,adam --epochs 300 --plot sine.svg --json sine.json
+
+An optimizer may bring settings of its own, NAME:ARG=VALUE:..., out of lr, decay, momentum, rho, eps and
+weight-decay. Its rate, unless given, is the one that fastopt train takes for it on this data.
+"""
+
+PICTURE = "fastopt-compare.png"
+
+_ARGUMENTS = ("lr", "decay", "momentum", "rho", "eps", "weight-decay")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EPILOG
+    _options.add_data(parser)
+    _options.add_network(parser)
+    _options.add_optimizer(parser, one=False)
+    parser.add_argument(
+        "--optimizers",
+        nargs="+",
+        default=["sgd,momentum,adagrad,rmsprop,adam"],
+        metavar="NAME",
+        help=f"out of {', '.join(OPTIMIZERS)}, separated by commas or blanks (sgd,momentum,adagrad,rmsprop,adam)",
+    )
+    _options.add_length(parser)
+    _options.add_output(parser, PICTURE)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare."""
+    picture = check_outputs(args, PICTURE)
+    common = resolve(given(args), defaults=_shorter(args))
+    runs = {spec: _settings(spec, args) for spec in ",".join(args.optimizers).split(",") if spec}
+    if not runs:
+        raise UsageError("--optimizers: expected at least one name, got none")
+    dataset = load_data(common)
+    for settings in runs.values():  # all are refused before the first is trained
+        make_optimizer(settings, make_network(settings, dataset).params, make_rate(settings, dataset))
+    if not args.quiet:
+        show("data", describe_data(dataset))
+        show("network", describe_network(make_network(common, dataset)))
+    results = {}
+    with progress("training", quiet=args.quiet) as move:
+        for i, (spec, settings) in enumerate(runs.items()):
+            results[spec] = _train(settings, dataset, None if move is None else _part(move, i, len(runs)))
+    _show(results)
+    show("kernels", describe_kernels())
+    pictures = []
+    curves = {spec: result["curve"] for spec, result in results.items() if result["curve"]["loss"]}
+    if picture is not None and curves:
+        from fastopt import plots
+
+        title = f"{dataset.name}: the same network from the same start"
+        pictures.append(draw(args, picture, plots.compare(curves, title=title)))
+    write_json(args, {"command": "compare", "data": describe_data(dataset), "runs": results, "pictures": pictures})
+    return 0
+
+
+def _shorter(args: argparse.Namespace) -> dict[str, Any]:
+    # What sets optimizers apart shows early; a table of the user's may be of any size.
+    return {"epochs": 2001} if args.source in (None, "spiral") else {}
+
+
+def _settings(spec: str, args: argparse.Namespace) -> Settings:
+    """Read ``NAME:ARG=VALUE:...``."""
+    name, *parts = spec.split(":")
+    if name not in OPTIMIZERS:
+        raise UsageError(f"--optimizers: expected some of {', '.join(OPTIMIZERS)}, got {name!r}")
+    options: dict[str, Any] = {"optimizer": name}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals or key not in _ARGUMENTS:
+            raise UsageError(f"--optimizers: expected {', '.join(_ARGUMENTS)} as ARG=VALUE, got {part!r} in {spec!r}")
+        try:
+            below = {"momentum": 1.0, "rho": 1.0}.get(key)
+            kind = _options.real() if below is None else _options.real(below=below)
+            options[key.replace("-", "_")] = kind(value)
+        except argparse.ArgumentTypeError as error:
+            raise UsageError(f"--optimizers: {key}: {error}") from None
+    return resolve({**given(args), **options}, defaults=_shorter(args))
+
+
+def _part(move: "Progress", i: int, runs: int) -> "Progress":
+    return lambda done, total: move(i * total + done, runs * total)
+
+
+def _train(settings: Settings, dataset: "Dataset", move: "Progress | None") -> dict[str, Any]:
+    from fastopt import nn
+    from fastopt.cli._callbacks import Curve
+
+    net = make_network(settings, dataset)
+    optimizer = make_optimizer(settings, net.params, make_rate(settings, dataset))
+    curve = Curve(None if move is None else move)
+    training = nn.Training(
+        net,
+        dataset.X,
+        dataset.y,
+        optimizer=optimizer,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        callbacks=[curve],
+        clip_norm=settings.clip_norm,
+    )
+    result: dict[str, Any] = {"optimizer": describe_optimizer(optimizer), "settings": dataclasses.asdict(settings)}
+    try:
+        history = training.run()
+        if history.interrupted:
+            raise KeyboardInterrupt
+        result["training"] = net.evaluate(dataset.X, dataset.y)
+        result["validation"] = net.evaluate(dataset.X_test, dataset.y_test)
+        result["diverged"] = None
+    except nn.Diverged as error:
+        history = training.history
+        result["diverged"] = str(error)
+    steps = max(training.step, 1)
+    result |= {
+        "steps": training.step,
+        "seconds": history.seconds,
+        "optimizer_seconds": history.optimizer_seconds,
+        "microseconds_a_step": 1e6 * history.optimizer_seconds / steps,
+        "updates_an_epoch": updates(settings, dataset),
+        "curve": {"step": curve.step, "seconds": curve.seconds, "loss": curve.loss},
+    }
+    return result
+
+
+def _show(results: dict[str, dict[str, Any]]) -> None:
+    header = ["optimizer", "lr", "loss", "accuracy", "val. loss", "val. acc.", "seconds", "us/step"]
+    rows = []
+    for spec, result in results.items():
+        if result["diverged"] is None:
+            train, test = result["training"], result["validation"]
+            cells = [
+                f"{train['loss']:.4g}",
+                f"{train['accuracy']:.3f}",
+                f"{test['loss']:.4g}",
+                f"{test['accuracy']:.3f}",
+            ]
+        else:
+            cells = ["diverged", "-", "-", "-"]
+        spent = [f"{result['seconds']:.2f}", f"{result['microseconds_a_step']:.1f}"]
+        rows.append([spec, f"{result['settings']['lr']:g}", *cells, *spent])
+    show_table(header, rows)

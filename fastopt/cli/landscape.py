@@ -1,0 +1,104 @@
+"""``fastopt landscape``: the loss around a trained network, and the optimizer's path on it."""
+
+import argparse
+import dataclasses
+
+from fastopt.cli import _options
+from fastopt.cli._output import beside, check_outputs, draw, progress, show, write_json
+from fastopt.cli._setup import (
+    describe_data,
+    describe_network,
+    describe_optimizer,
+    given,
+    load_data,
+    make_network,
+    make_optimizer,
+    make_rate,
+    resolve,
+)
+
+EPILOG = """\
+examples:
+  fastopt landscape
+  fastopt landscape spiral --optimizer momentum --epochs 300 --points 21 --plot path.svg
+  fastopt landscape sine --epochs 200 --points 15 --directions random --json around.json
+
+The plane goes through the trained network, along the principal components of the optimizer's path, or along two random
+directions in which each filter is as long as the network's own (Li et al. 2018). A second picture shows the loss along
+one such direction. The loss is measured on at most 2000 training samples.
+"""
+
+PICTURE = "fastopt-landscape.png"
+
+_SAMPLES = 2000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EPILOG
+    _options.add_data(parser)
+    _options.add_network(parser)
+    _options.add_optimizer(parser)
+    _options.add_length(parser)
+    group = parser.add_argument_group("landscape")
+    group.add_argument("--directions", choices=("path", "random"), default="path", help="what spans the plane (path)")
+    group.add_argument("--points", type=_options.count(3), default=41, metavar="N", help="points along each side (41)")
+    _options.add_output(parser, PICTURE)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, then look around."""
+    picture = check_outputs(args, PICTURE)
+    from fastopt._extras import require
+    from fastopt.cli._callbacks import Path
+
+    plots = require("fastopt.plots", extra="plots", what="fastopt landscape")
+    settings = resolve(given(args), defaults={"epochs": 1001} if args.source in (None, "spiral") else {})
+    dataset = load_data(settings)
+    rate = make_rate(settings, dataset)
+    net = make_network(settings, dataset)
+    optimizer = make_optimizer(settings, net.params, rate)
+    if not args.quiet:
+        show("data", describe_data(dataset))
+        show("network", describe_network(net))
+        show("optimizer", describe_optimizer(optimizer))
+    with progress("training", quiet=args.quiet) as move:
+        path = Path(move)
+        history = net.fit(
+            dataset.X,
+            dataset.y,
+            optimizer=optimizer,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            callbacks=[path],
+            clip_norm=settings.clip_norm,
+        )
+    if history.interrupted:
+        raise KeyboardInterrupt
+    every = -(-len(dataset.X) // _SAMPLES)
+    X, y = dataset.X[::every], dataset.y[::every]
+    measured = net.evaluate(X, y)
+    show("training", f"accuracy {measured['accuracy']:.3f}, loss {measured['loss']:.4g}")
+    with progress("measuring", quiet=args.quiet) as move:
+        walked = path.params if args.directions == "path" else None
+        surface = plots.measure_surface(net, X, y, path=walked, points=args.points, seed=settings.seed, progress=move)
+    line = plots.measure_line(net, X, y, seed=settings.seed)
+    pictures = []
+    if picture is not None:
+        title = f"{dataset.name}, {settings.optimizer}: loss around the trained network"
+        pictures.append(draw(args, picture, plots.loss_surface(surface, title=title)))
+        pictures.append(draw(args, beside(picture, "line"), plots.loss_line({settings.optimizer: line})))
+    write_json(
+        args,
+        {
+            "command": "landscape",
+            "settings": dataclasses.asdict(settings),
+            "data": describe_data(dataset),
+            "training": measured,
+            "surface": dataclasses.asdict(surface),
+            "line": dataclasses.asdict(line),
+            "pictures": pictures,
+        },
+    )
+    return 0

@@ -1,0 +1,111 @@
+"""``fastopt lr-find``: a learning-rate range test."""
+
+import argparse
+import dataclasses
+
+from fastopt.cli import _options
+from fastopt.cli._errors import UsageError
+from fastopt.cli._output import check_outputs, draw, progress, show, write_json
+from fastopt.cli._setup import (
+    describe_data,
+    describe_kernels,
+    describe_network,
+    given,
+    load_data,
+    make_network,
+    make_optimizer,
+    resolve,
+)
+
+EPILOG = """\
+examples:
+  fastopt lr-find
+  fastopt lr-find spiral --optimizer momentum --lr-min 1e-3 --lr-max 100 --plot range.svg
+  fastopt lr-find digits --mode linear --lr-max 0.1 --steps 200 --json range.json
+
+The rate grows from --lr-min to --lr-max while the network is trained. Where the loss falls, rates are good: start with
+the suggestion "valley", and check its neighbours.
+"""
+
+PICTURE = "fastopt-lr-find.png"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EPILOG
+    _options.add_data(parser)
+    _options.add_network(parser)
+    _options.add_optimizer(parser, rate=False)
+    group = parser.add_argument_group("range test")
+    group.add_argument("--lr-min", type=_options.real(above=True), default=1e-7, metavar="X", help="first rate (1e-7)")
+    group.add_argument("--lr-max", type=_options.real(above=True), default=10.0, metavar="X", help="last rate (10)")
+    group.add_argument("--steps", type=_options.count(2), default=100, metavar="N", help="updates (100)")
+    group.add_argument("--mode", choices=("exponential", "linear"), default="exponential", help="how the rate grows")
+    group.add_argument("--beta", type=_options.real(below=1), default=0.98, metavar="X", help="smoothing (0.98)")
+    group.add_argument(
+        "--stop-at",
+        type=_options.real(1, above=True),
+        default=4.0,
+        metavar="X",
+        help="end at X times the lowest loss (4)",
+    )
+    group.add_argument("--batch-size", type=_options.count(), metavar="N", help="samples an update")
+    _options.add_backend(group)
+    _options.add_output(parser, PICTURE)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test the range."""
+    picture = check_outputs(args, PICTURE)
+    if args.lr_min >= args.lr_max:
+        raise UsageError(f"--lr-min: expected less than --lr-max, {args.lr_max:g}, got {args.lr_min:g}")
+    from fastopt.lr_finder import lr_find
+
+    settings = resolve(given(args))
+    dataset = load_data(settings)
+    net = make_network(settings, dataset)
+    optimizer = make_optimizer(settings, net.params, settings.lr)
+    if not args.quiet:
+        show("data", describe_data(dataset))
+        show("network", describe_network(net))
+    with progress("testing rates", quiet=args.quiet) as move:
+        test = lr_find(
+            net,
+            optimizer,
+            dataset.X,
+            dataset.y,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            clip_norm=settings.clip_norm,
+            lr_min=args.lr_min,
+            lr_max=args.lr_max,
+            steps=args.steps,
+            mode=args.mode,
+            beta=args.beta,
+            early_stop_threshold=args.stop_at,
+            progress=move,
+        )
+    learns, harms = test.phases
+    if learns is None:
+        show("range", f"the loss never falls; try a larger range than {args.lr_min:g} to {args.lr_max:g}")
+    else:
+        upto = f"to {harms:.2g}, where it rises" if harms is not None else "on, and does not rise again"
+        show("range", f"the loss falls from {learns:.2g} {upto}")
+    for rule, rate in test.suggestions.items():
+        show("suggestion", f"{rule}: {'none' if rate is None else format(rate, '.2g')}")
+    show("kernels", describe_kernels())
+    pictures = []
+    if picture is not None:
+        title = f"{dataset.name}, {settings.optimizer}: learning-rate range test"
+        pictures.append(draw(args, picture, test.plot(title=title)))
+    write_json(
+        args,
+        {
+            "command": "lr-find",
+            "settings": dataclasses.asdict(settings),
+            "data": describe_data(dataset),
+            **test.to_dict(),
+            "pictures": pictures,
+        },
+    )
+    return 0

@@ -1,0 +1,88 @@
+"""Parameters of one model in every structure, and optimizers of the table over them."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from harness import DTYPES
+from table import OPTIMIZERS
+
+import fastopt
+
+SHAPES = ((4, 5), (5,), (), (33, 3))
+SHAPE_NAMES = ("weight", "bias", "scale", "table")
+
+each_case = pytest.mark.parametrize("case", OPTIMIZERS, ids=str)
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How a list of four arrays is handed over, as parameters and as gradients."""
+
+    name: str
+    params: Callable
+    grads: Callable
+
+
+def named(arrays, names=SHAPE_NAMES):
+    return dict(zip(names, arrays, strict=True))
+
+
+STRUCTURES = (
+    Structure("list", list, list),
+    Structure("tuple", tuple, tuple),
+    Structure("mapping", named, named),
+    Structure("mapping, other order", named, lambda a: dict(reversed(list(named(a).items())))),
+    Structure(
+        "groups",
+        lambda a: [{"params": a[:1]}, {"params": tuple(a[1:])}],
+        lambda a: [a[:1], tuple(a[1:])],
+    ),
+    Structure(
+        "groups of an array, a mapping and a list",
+        lambda a: [
+            {"params": a[0]},
+            {"params": named(a[1:3], SHAPE_NAMES[1:3])},
+            {"params": a[3:]},
+        ],
+        lambda a: [a[0], named(a[1:3], SHAPE_NAMES[1:3]), a[3:]],
+    ),
+)
+
+
+def random_arrays(dtype, seed, shapes=SHAPES):
+    rng = np.random.default_rng(seed)
+    return [np.asarray(rng.uniform(0.1, 2.0, shape) * rng.choice([-1.0, 1.0], shape)).astype(dtype) for shape in shapes]
+
+
+def build(case, params, **options):
+    return getattr(fastopt, case.name)(params, **(case.options | options))
+
+
+def equal_states(one, other):
+    """The same keys, and for each the same type of value to the bit."""
+    return one.keys() == other.keys() and all(
+        np.asarray(one[key]).dtype == np.asarray(other[key]).dtype
+        and np.asarray(one[key]).tobytes() == np.asarray(other[key]).tobytes()
+        for key in one
+    )
+
+
+def saved(opt):
+    """What `np.load` gives of what `np.savez` wrote, without pickle."""
+    file = io.BytesIO()
+    np.savez(file, **opt.state_dict())
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def falling(step):
+    return 0.1 / (1 + step)
+
+
+def rising(step):
+    return 0.5 + 0.1 * min(step, 4)

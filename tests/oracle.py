@@ -1,0 +1,330 @@
+"""The update rules in float64, as their papers write them: slow, whole arrays, no shared code.
+
+Every function takes the arrays of one parameter and returns their new values in a dictionary; it
+writes to none of them. Every class is an optimizer over a list of parameters made of these
+functions. This module knows NumPy and nothing else: what it says must never come from the package.
+
+References
+----------
+- Sutskever, Martens, Dahl, Hinton: "On the importance of initialization and momentum in deep
+  learning", ICML 2013, equations 1-4, in the two forms of PyTorch and Keras.
+- Duchi, Hazan, Singer: "Adaptive subgradient methods", JMLR 12, 2011, with the diagonal matrix.
+- Tieleman, Hinton: "Lecture 6.5: RMSProp", Coursera, 2012; centered and with momentum after
+  Graves: "Generating sequences with recurrent neural networks", 2013, equations 38-41.
+- Kingma, Ba: "Adam", ICLR 2015, algorithm 1; `eps_hat` after the remark that ends section 2.
+- Reddi, Kale, Kumar: "On the convergence of Adam and beyond", ICLR 2018, algorithm 2.
+- Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
+"""
+
+import numpy as np
+
+
+def _gradient(param, grad, weight_decay, grad_scale, clip_value):
+    """Scaled and clipped gradient, with that of the L2 penalty ``weight_decay / 2 * param**2``."""
+    return np.clip(grad_scale * grad, -clip_value, clip_value) + weight_decay * param
+
+
+def _root(second_moment, eps, eps_in_sqrt):
+    return np.sqrt(second_moment + eps) if eps_in_sqrt else np.sqrt(second_moment) + eps
+
+
+def sgd(param, grad, *, lr, weight_decay=0.0, grad_scale=1.0, clip_value=np.inf):
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    return {"param": param - lr * g}
+
+
+def momentum(
+    param,
+    grad,
+    momentum_buffer,
+    *,
+    lr,
+    momentum,
+    dampening=0.0,
+    nesterov=False,
+    lr_in_velocity=False,
+    first_step=False,
+    weight_decay=0.0,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    if lr_in_velocity:
+        velocity = momentum * momentum_buffer - lr * g
+        move = momentum * velocity - lr * g if nesterov else velocity
+        return {"param": param + move, "momentum_buffer": velocity}
+    buffer = g if first_step else momentum * momentum_buffer + (1 - dampening) * g
+    direction = g + momentum * buffer if nesterov else buffer
+    return {"param": param - lr * direction, "momentum_buffer": buffer}
+
+
+def adagrad(param, grad, sum, *, lr, eps=1e-10, eps_in_sqrt=False, weight_decay=0.0, grad_scale=1.0, clip_value=np.inf):
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    total = sum + g**2
+    return {"param": param - lr * g / _root(total, eps, eps_in_sqrt), "sum": total}
+
+
+def rmsprop(
+    param,
+    grad,
+    square_avg,
+    momentum_buffer=None,
+    grad_avg=None,
+    *,
+    lr,
+    alpha=0.99,
+    eps=1e-8,
+    eps_in_sqrt=False,
+    momentum=0.0,
+    lr_in_velocity=False,
+    weight_decay=0.0,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    new = {"square_avg": alpha * square_avg + (1 - alpha) * g**2}
+    second_moment = new["square_avg"]
+    if grad_avg is not None:
+        new["grad_avg"] = alpha * grad_avg + (1 - alpha) * g
+        second_moment = np.maximum(second_moment - new["grad_avg"] ** 2, 0)
+    step = g / _root(second_moment, eps, eps_in_sqrt)
+    if momentum_buffer is None:
+        return {"param": param - lr * step, **new}
+    if lr_in_velocity:
+        new["momentum_buffer"] = momentum * momentum_buffer + lr * step
+        return {"param": param - new["momentum_buffer"], **new}
+    new["momentum_buffer"] = momentum * momentum_buffer + step
+    return {"param": param - lr * new["momentum_buffer"], **new}
+
+
+def adam(
+    param,
+    grad,
+    exp_avg,
+    exp_avg_sq,
+    max_exp_avg_sq=None,
+    *,
+    step,
+    lr=1e-3,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    eps_hat=False,
+    weight_decay=0.0,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    m = beta1 * exp_avg + (1 - beta1) * g
+    v = beta2 * exp_avg_sq + (1 - beta2) * g**2
+    new = {"exp_avg": m, "exp_avg_sq": v}
+    if max_exp_avg_sq is not None:
+        new["max_exp_avg_sq"] = v = np.maximum(max_exp_avg_sq, v)
+    correction1 = 1 - beta1**step
+    correction2 = 1 - beta2**step
+    if eps_hat:
+        move = lr * np.sqrt(correction2) / correction1 * m / (np.sqrt(v) + eps)
+    else:
+        m_hat, v_hat = m / correction1, v / correction2
+        move = lr * m_hat / (np.sqrt(v_hat) + eps)
+    return {"param": param - move, **new}
+
+
+def adamw(
+    param,
+    grad,
+    exp_avg,
+    exp_avg_sq,
+    max_exp_avg_sq=None,
+    *,
+    step,
+    lr=1e-3,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    eps_hat=False,
+    weight_decay=1e-2,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    """Decay apart from the gradient, at the same rate, beside Adam's step."""
+    return adam(
+        param - lr * weight_decay * param,
+        grad,
+        exp_avg,
+        exp_avg_sq,
+        max_exp_avg_sq,
+        step=step,
+        lr=lr,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        eps_hat=eps_hat,
+        grad_scale=grad_scale,
+        clip_value=clip_value,
+    )
+
+
+# The name is an argument of SGD.
+_momentum = momentum
+
+
+def _at(value, step):
+    """Value of a hyper-parameter that may be a schedule, `step` counted from 0."""
+    return value(step) if callable(value) else value
+
+
+class _Optimizer:
+    """States of each parameter, the number of steps done, and one rule for all of them."""
+
+    def __init__(self, params, states):
+        self.params = [np.array(p, np.float64) for p in params]
+        self.states = [{name: np.full_like(p, start) for name, start in states.items()} for p in self.params]
+        self.steps = 0
+
+    def step(self, grads, **options):
+        hyper = self.hyper(self.steps)
+        for i, grad in enumerate(grads):
+            grad = np.asarray(grad, np.float64)
+            new = self.rule(self.params[i], grad, **self.states[i], **options, **hyper)
+            self.params[i] = new.pop("param")
+            self.states[i] = new
+        self.steps += 1
+
+
+class SGD(_Optimizer):
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        momentum=0.0,
+        dampening=0.0,
+        nesterov=False,
+        lr_in_velocity=False,
+        weight_decay=0.0,
+    ):
+        self.plain = not callable(momentum) and momentum == 0
+        super().__init__(params, {} if self.plain else {"momentum_buffer": 0.0})
+        self.lr, self.momentum = lr, momentum
+        self.weight_decay = weight_decay
+        self.options = {
+            "dampening": dampening,
+            "nesterov": nesterov,
+            "lr_in_velocity": lr_in_velocity,
+        }
+        self.rule = sgd if self.plain else _momentum
+
+    def hyper(self, step):
+        common = {"lr": _at(self.lr, step), "weight_decay": self.weight_decay}
+        if self.plain:
+            return common
+        return (
+            common
+            | self.options
+            | {
+                "momentum": _at(self.momentum, step),
+                "first_step": step == 0,
+            }
+        )
+
+
+class Adagrad(_Optimizer):
+    rule = staticmethod(adagrad)
+
+    def __init__(
+        self,
+        params,
+        lr=1e-2,
+        lr_decay=0.0,
+        eps=1e-10,
+        eps_in_sqrt=False,
+        initial_accumulator_value=0.0,
+        weight_decay=0.0,
+    ):
+        super().__init__(params, {"sum": initial_accumulator_value})
+        self.lr, self.lr_decay = lr, lr_decay
+        self.options = {"eps": eps, "eps_in_sqrt": eps_in_sqrt, "weight_decay": weight_decay}
+
+    def hyper(self, step):
+        return self.options | {"lr": _at(self.lr, step) / (1 + step * self.lr_decay)}
+
+
+class RMSprop(_Optimizer):
+    rule = staticmethod(rmsprop)
+
+    def __init__(
+        self,
+        params,
+        lr=1e-2,
+        alpha=0.99,
+        eps=1e-8,
+        eps_in_sqrt=False,
+        momentum=0.0,
+        centered=False,
+        lr_in_velocity=False,
+        initial_accumulator_value=0.0,
+        weight_decay=0.0,
+    ):
+        states = {"square_avg": initial_accumulator_value}
+        if callable(momentum) or momentum > 0:
+            states["momentum_buffer"] = 0.0
+        if centered:
+            states["grad_avg"] = 0.0
+        super().__init__(params, states)
+        self.lr, self.momentum = lr, momentum
+        self.options = {
+            "alpha": alpha,
+            "eps": eps,
+            "eps_in_sqrt": eps_in_sqrt,
+            "lr_in_velocity": lr_in_velocity,
+            "weight_decay": weight_decay,
+        }
+
+    def hyper(self, step):
+        return self.options | {
+            "lr": _at(self.lr, step),
+            "momentum": _at(self.momentum, step),
+        }
+
+
+class Adam(_Optimizer):
+    rule = staticmethod(adam)
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        eps_hat=False,
+        amsgrad=False,
+        weight_decay=0.0,
+    ):
+        states = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * amsgrad
+        super().__init__(params, dict.fromkeys(states, 0.0))
+        self.lr, self.betas = lr, betas
+        self.options = {"eps": eps, "eps_hat": eps_hat, "weight_decay": weight_decay}
+
+    def hyper(self, step):
+        return self.options | {
+            "step": step + 1,
+            "lr": _at(self.lr, step),
+            "beta1": _at(self.betas[0], step),
+            "beta2": self.betas[1],
+        }
+
+
+class AdamW(Adam):
+    rule = staticmethod(adamw)
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        eps_hat=False,
+        amsgrad=False,
+        weight_decay=1e-2,
+    ):
+        super().__init__(params, lr, betas, eps, eps_hat, amsgrad, weight_decay)

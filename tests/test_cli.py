@@ -1,0 +1,350 @@
+"""The command line: each command in small, what is refused, and how it ends."""
+
+import json
+import os
+import re
+import shlex
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_harness import TINY, pictures, process, runner
+
+import fastopt
+from fastopt.cli import COMMANDS, build_parser
+from fastopt.kernels import _backend
+
+run = pytest.fixture(runner)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A user's table with two classes by name."""
+    rng = np.random.default_rng(0)
+    rows = [f"{x:.3f},{y:.3f},{'in' if x * x + y * y < 0.5 else 'out'}" for x, y in rng.uniform(-1, 1, (60, 2))]
+    path = tmp_path / "points.csv"
+    path.write_text("x,y,where\n" + "\n".join(rows) + "\n")
+    return path
+
+
+# ---- what works
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", *TINY],
+        ["train", "vertical", *TINY, "--classes", 2, "--noise", 0.2],
+        ["train", "sine", "--samples", 30, "--epochs", 3, "--hidden", "8,8"],
+        ["train", *TINY, "--hidden", "none", "--dtype", "float64"],
+        ["train", *TINY, "--batch-size", 7, "--dropout", 0.1, "--l1", 1e-4, "--l2", 1e-4, "--clip-norm", 1],
+        ["train", *TINY, "--optimizer", "sgd", "--momentum", 0.5, "--lr-in-velocity", "--weight-decay", 0.01],
+        ["train", *TINY, "--optimizer", "rmsprop", "--rho", 0.9, "--eps", 1e-7, "--activation", "tanh"],
+        ["train", *TINY, "--optimizer", "adamw", "--betas", "0.8,0.9", "--init", "glorot"],
+        ["train", *TINY, "--optimizer", "nesterov", "--schedule", "OneCycle:max-lr=0.1", "--cycle-momentum"],
+        ["train", *TINY, "--optimizer", "amsgrad", "--schedule", "cosine-annealing:eta_min=0.001", "--warmup", 2],
+        ["train", *TINY, "--schedule", "piecewise-constant:boundaries=1ep/2ep,values=0.1/0.01/0.001"],
+        ["train", *TINY, "--schedule", "reduce-on-plateau:patience=0,mode=max", "--early-stopping", 1],
+        ["train", *TINY, "--optimizer", "adagrad", "--guard", "--validate"],
+        ["train", *TINY, "--snapshots", 3, "--seed", 7],
+        ["train", *TINY, "--preset", "nnfs-momentum-0.5", "--epochs", 3],
+        ["compare", *TINY, "--optimizers", "sgd,adam:lr=0.01:eps=1e-7", "rmsprop:rho=0.9"],
+        ["lr-find", "--samples", 10, "--steps", 30, "--optimizer", "momentum"],
+        ["lr-find", "sine", "--samples", 20, "--steps", 30, "--mode", "linear", "--batch-size", 5],
+        ["schedule", "one-cycle", "--max-lr", 0.1, "--total-steps", 50],
+        ["schedule", "PiecewiseConstant", "--boundaries", 10, 20, "--values", 1, 0.1, 0.01, "--steps", 30],
+        ["schedule", "cosine_warm_restarts", "--lr", 0.1, "--T_0=5", "--warmup", 3, "--steps", 30, "--log"],
+        ["descend"],
+        ["descend", "too-high"],
+        ["descend", "stuck", "next", "to", "the", "global", "minimum", "--start", -5, "--steps", 50],
+        ["descend", "--optimizer", "nesterov", "--lr", 0.1],
+        ["landscape", *TINY, "--points", 5],
+        ["landscape", *TINY, "--points", 5, "--directions", "random"],
+        ["info"],
+    ],
+    ids=lambda words: " ".join(map(str, words)),
+)
+def test_a_command(run, words):
+    options = [] if words[0] == "info" else ["--no-plot"]
+    code, out, err = run(*words, *options, "--json", "result.json")
+    assert (code, err) == (0, "")
+    assert out
+    assert json.loads(Path("result.json").read_text())["command"] == words[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["train", *TINY], ["fastopt-train.png"]),
+        (["compare", *TINY], ["fastopt-compare.png"]),
+        (["lr-find", "--samples", 10, "--steps", 20], ["fastopt-lr-find.png"]),
+        (["schedule", "constant", "--lr", 1, "--steps", 5], ["fastopt-schedule.png"]),
+        (["descend"], ["fastopt-descend.png"]),
+        (["landscape", *TINY, "--points", 5], ["fastopt-landscape.png", "fastopt-landscape-line.png"]),
+    ],
+    ids=lambda words: words[0],
+)
+def test_the_pictures_of_a_command(run, words, names):
+    code, out, _ = run(*words, "--json", "result.json")
+    assert code == 0
+    assert pictures(out) == json.loads(Path("result.json").read_text())["pictures"] == names
+    for name in names:
+        assert Path(name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("backend", ["cython", "numba", "numpy"])
+def test_backends_train_alike_and_are_put_back(run, backend):
+    before = _backend.active
+    try:
+        _backend.load(backend)
+    except ImportError as error:
+        pytest.skip(f"no {backend} backend here: {error}")
+    code, out, _ = run("train", *TINY, "--backend", backend, "--no-plot", "--json", "result.json")
+    result = json.loads(Path("result.json").read_text())
+    assert code == 0
+    assert _backend.active is before
+    assert result["config"]["backend"] == backend
+    assert re.search(f"^kernels +{backend}", out, re.MULTILINE)
+    run("train", *TINY, "--no-plot", "--json", "best.json")
+    best = json.loads(Path("best.json").read_text())
+    assert result["history"]["loss"] == best["history"]["loss"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_default_run_learns_the_spiral(run, seed):
+    code, out, err = run("train", "--seed", seed, "--no-plot")
+    assert (code, err) == (0, "")
+    lines = re.findall(r"^epoch: (\d+), acc: ([01]\.\d{3}), loss: (\d+\.\d{3}), lr: [\d.e-]+$", out, re.MULTILINE)
+    assert [int(line[0]) for line in lines] == list(range(0, 10001, 100))
+    accuracy = re.search(r"^training +accuracy ([\d.]+)", out, re.MULTILINE)
+    assert float(accuracy[1]) >= 0.95
+    assert re.search(r"^validation +accuracy 0\.\d{3}, loss", out, re.MULTILINE)
+    assert re.search(r"^time .* s \(\d+%\) in the optimizer: 10001 steps", out, re.MULTILINE)
+    assert re.search(rf"^kernels +{_backend.active.name}", out, re.MULTILINE)
+
+
+def test_a_table_of_the_user(run, table):
+    code, out, _ = run("train", table, "--epochs", 30, "--lr", 0.01, "--json", "-", "--no-plot")
+    result = json.loads(out)  # and nothing else is on standard output
+    assert code == 0
+    assert result["data"] == "points: 48 training and 12 validation samples, 2 features, 2 classes"
+    assert result["training"]["accuracy"] > 0.8
+    code, out, _ = run("train", table, "--target", "x", "--no-plot")
+    assert code == 2  # "where" is no feature
+
+
+def test_targets_of_a_regression_may_be_large(run, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (100, 2))
+    np.savez(tmp_path / "prices.npz", X=X, y=3e5 + 1e5 * X[:, 0])
+    code, out, _ = run("train", "prices.npz", "--lr", 0.01, "--no-plot", "--quiet", "--json", "-")
+    assert code == 0
+    assert json.loads(out)["validation"]["loss"] < 0.05
+
+
+def test_pictures_of_image_data(run):
+    pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
+    code, out, _ = run("train", "digits", "--epochs", 1, "--plot", "d.svg")
+    assert code == 0
+    assert pictures(out) == ["d.svg", "d-confusion.svg", "d-mistakes.svg"]
+    assert all("<svg" in Path(name).read_text() for name in pictures(out))
+
+
+def test_animations(run):
+    code, out, _ = run("train", *TINY, "--animate", "train.gif", "--no-plot")
+    assert code == 0
+    assert pictures(out) == ["train.gif"]
+    code, out, _ = run("descend", "best", "--steps", "5", "--animate", "fall.gif", "--no-plot")
+    assert code == 0
+    assert Path("train.gif").read_bytes()[:3] == Path("fall.gif").read_bytes()[:3] == b"GIF"
+
+
+def test_quiet_prints_results_only(run):
+    _, out, _ = run("train", *TINY, "--quiet", "--no-plot")
+    assert [line.split()[0] for line in out.splitlines()] == ["training", "validation", "time", "kernels"]
+
+
+def test_a_guard_saves_a_run_and_draws_it(run):
+    words = ["train", "--optimizer", "momentum", "--lr", 1000, "--decay", 0, "--epochs", 400]
+    code, out, err = run(*words, "--guard")
+    assert (code, err) == (0, "")
+    assert "guard: epoch " in out
+    assert "fastopt-train-guard.png" in pictures(out)
+    code, out, _ = run(*words, "--no-plot")
+    assert re.search("^hint .*--guard", out, re.MULTILINE)
+
+
+def test_snapshots_are_measured(run):
+    code, out, _ = run("train", *TINY, "--epochs", 30, "--snapshots", 3, "--json", "s.json")
+    assert code == 0
+    result = json.loads(Path("s.json").read_text())["snapshots"]
+    assert len(result["alone"]) == len(result["together"]) == 3
+    assert result["alone"][-1] == result["together"][0]
+    assert pictures(out) == ["fastopt-train.png", "fastopt-train-ensemble.png"]
+
+
+def test_compare_starts_from_the_same_network(run):
+    run("compare", *TINY, "--optimizers", "sgd", "adam", "--json", "c.json")
+    runs = json.loads(Path("c.json").read_text())["runs"]
+    assert runs["sgd"]["curve"]["loss"][0] == runs["adam"]["curve"]["loss"][0]
+    assert runs["sgd"]["curve"]["loss"][1] != runs["adam"]["curve"]["loss"][1]
+
+
+def test_compare_goes_on_when_one_run_diverges(run):
+    words = ["compare", "sine", "--samples", 50, "--epochs", 100, "--activation", "relu"]
+    code, out, err = run(*words, "--optimizers", "sgd:lr=1000", "adam")
+    assert (code, err) == (0, "")
+    assert re.search("^sgd:lr=1000 +1000 +diverged", out, re.MULTILINE)
+    assert re.search("^adam +0.01 +[0-9]", out, re.MULTILINE)
+
+
+def test_lr_find_leaves_nothing_behind_but_the_picture(run, tmp_path):
+    code, _, _ = run("lr-find", "--samples", 10)
+    assert code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["fastopt-lr-find.png"]
+
+
+def test_schedule_numbers(run):
+    _, out, _ = run(
+        "schedule", "step-decay", "--lr", 1, "--step-size", 10, "--gamma", 0.5, "--steps", 21, "--json", "-"
+    )
+    result = json.loads(out)
+    assert result["rates"] == [1.0] * 10 + [0.5] * 10 + [0.25]
+    code, out, _ = run("train", *TINY, "--schedule", result["option"], "--json", "-")
+    assert code == 0
+    assert json.loads(out)["history"]["lr"] == [1.0] * 3
+
+
+# ---- saving and going on
+
+
+def test_a_resumed_run_ends_like_one_that_never_stopped(run):
+    words = ["train", *TINY, "--dropout", 0.2, "--batch-size", 7, "--schedule", "one-cycle:total_steps=60"]
+    assert run(*words, "--epochs", 10, "--json", "whole.json")[0] == 0
+    assert run(*words, "--epochs", 4, "--checkpoint", "run.npz")[0] == 0
+    code, out, err = run("train", "--resume", "run.npz", "--epochs", 10, "--json", "parts.json")
+    assert (code, err) == (0, "")
+    assert "resumed     run.npz" in out
+    whole, parts = (json.loads(Path(name).read_text()) for name in ("whole.json", "parts.json"))
+    assert parts["validation"] == whole["validation"]
+    assert parts["history"]["loss"] == whole["history"]["loss"]
+    assert parts["history"]["lr"] == whole["history"]["lr"]
+    assert parts["checkpoint"] == "run.npz"
+
+
+def test_a_resumed_run_keeps_its_settings(run):
+    run("train", *TINY, "--checkpoint", "run.npz")
+    code, _, err = run("train", "--resume", "run.npz", "--lr", 0.3)
+    assert (code, err) == (2, "fastopt train: --lr: the run in run.npz has 0.05, got 0.3\n")
+    assert run("train", "sine", "--resume", "run.npz")[0] == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT cannot be sent to one process elsewhere")
+@pytest.mark.parametrize("saved", [True, False])
+def test_ctrl_c_ends_cleanly(tmp_path, saved):
+    words = ["train", "--epochs", "10000000", "--no-plot"] + ["--checkpoint", "run.npz"] * saved
+    running = process(*words, cwd=tmp_path)
+    for line in running.stdout:
+        if line.startswith("epoch: 200,"):
+            break
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert re.search("^training +accuracy", out, re.MULTILINE)
+    assert len(err.splitlines()) == 1
+    assert err.startswith("fastopt train: interrupted in epoch ")
+    assert ("go on with: fastopt train --resume run.npz" in err) == saved
+    if saved:
+        epochs = str(int(re.search(r"epoch (\d+)", err)[1]) + 2)
+        resumed = process("train", "--resume", "run.npz", "--epochs", epochs, cwd=tmp_path)
+        assert resumed.communicate(timeout=60)[1] == ""
+        assert resumed.returncode == 0
+
+
+# ---- as a process
+
+
+def test_python_m_fastopt(tmp_path):
+    ended = process("--version", code="import runpy; runpy.run_module('fastopt', run_name='__main__')", cwd=tmp_path)
+    out, err = ended.communicate(timeout=60)
+    assert (ended.returncode, out, err) == (0, f"fastopt {fastopt.__version__}\n", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are pseudo-terminals on POSIX only")
+def test_on_a_terminal_there_is_a_bar(tmp_path):
+    pytest.importorskip("rich", reason="the bar is drawn by rich")
+    import pty
+
+    near, far = pty.openpty()
+    words = ["train", "--epochs", "3000", "--no-plot"]
+    ended = process(*words, cwd=tmp_path, out=far)
+    os.close(far)
+    shown = b""
+    with suppress(OSError):  # how Linux says that the other side is closed
+        while chunk := os.read(near, 4096):
+            shown += chunk
+    os.close(near)
+    assert ended.communicate(timeout=60)[1] == ""
+    assert ended.returncode == 0
+    assert b"\x1b[" in shown
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode() in shown
+    assert b"epoch: 100, acc: " in shown
+    piped = process(*words, cwd=tmp_path).communicate(timeout=60)
+    assert "\x1b" not in piped[0] + piped[1]
+
+
+def test_a_reader_that_has_seen_enough(tmp_path):
+    ended = process("train", "--epochs", "200000", "--no-plot", cwd=tmp_path)
+    ended.stdout.readline()
+    ended.stdout.close()
+    ended.stdout = None
+    _, err = ended.communicate(timeout=60)
+    assert (ended.returncode, err) == (141, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["info"], ["train", "--help"]], ids=" ".join)
+def test_quick_commands_import_nothing_heavy(tmp_path, words):
+    code = (
+        "from fastopt.cli import main; code = main(sys.argv[1:]); "
+        "heavy = {'matplotlib', 'rich', 'numba', 'sklearn', 'fastopt.nn', 'fastopt.bench'} & sys.modules.keys(); "
+        "sys.exit(f'imported {heavy}' if heavy and 'numba' not in fastopt.show_config('dicts')['backend'] else code)"
+    )
+    ended = process(*words, code=f"import fastopt; {code}", cwd=tmp_path)
+    out, err = ended.communicate(timeout=60)
+    assert (ended.returncode, err) == (0, "")
+    assert out
+
+
+# ---- help
+
+
+def examples():
+    """Every line in a help text that begins with the command's name, in the order of the help."""
+    found = {}
+    for name in COMMANDS:
+        if name == "bench":  # takes minutes; its own tests run it in small
+            continue
+        commands = build_parser([name])._subparsers._group_actions[0].choices
+        found[name] = re.findall(r"^  (fastopt .+)$", commands[name].format_help(), re.MULTILINE)
+    found["fastopt"] = re.findall(r"^  (fastopt .+)$", build_parser([]).format_help(), re.MULTILINE)
+    return found
+
+
+@pytest.mark.parametrize("name", list(examples()))
+def test_examples_in_the_help_work(run, name):
+    if any("digits" in line for line in examples()[name]):
+        pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
+    assert examples()[name]
+    for line in examples()[name]:  # in one folder: an example may go on from another
+        code, out, err = run(*shlex.split(line)[1:])
+        assert (code, err) == (0, "") or ("--json -" in line and code == 0), line
+        assert out, line
+
+
+def test_each_help_fits_a_terminal_and_names_each_option():
+    for name in COMMANDS:
+        text = build_parser([name])._subparsers._group_actions[0].choices[name].format_help()
+        assert max(map(len, text.splitlines())) <= 120
+        assert "examples:" in text

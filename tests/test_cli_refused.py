@@ -1,0 +1,162 @@
+"""What the command line refuses, and how: one sentence on standard error and exit code 2."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from cli_harness import process, runner
+
+run = pytest.fixture(runner)
+
+REFUSED = [
+    ("", "fastopt: the following arguments are required: COMMAND"),
+    ("frobnicate", "fastopt: argument COMMAND: invalid choice: 'frobnicate'"),
+    ("train --nope", "unrecognized arguments: --nope"),
+    ("train spiral extra", "unrecognized arguments: extra"),
+    ("train --epoch=3", "unrecognized arguments: --epoch=3"),
+    ("train --lr nan", "argument --lr: expected a number >= 0, got 'nan'"),
+    ("train --lr inf", "argument --lr: expected a number >= 0, got 'inf'"),
+    ("train --epochs 0", "argument --epochs: expected a whole number >= 1, got '0'"),
+    ("train --epochs 1.5", "argument --epochs: expected a whole number >= 1, got '1.5'"),
+    ("train --momentum 1", "argument --momentum: expected a number >= 0 and < 1, got '1'"),
+    ("train --clip-norm 0", "argument --clip-norm: expected a number > 0, got '0'"),
+    ("train --hidden 0", "argument --hidden: expected widths such as 64 or 128,64, or none, got '0'"),
+    ("train --betas 0.9", "argument --betas: expected two numbers such as 0.9,0.999, got '0.9'"),
+    ("train --optimizer adm", "argument --optimizer: invalid choice: 'adm'"),
+    ("train --decay 1 --schedule constant", "not allowed with argument --decay"),
+    ("train nosuch", "data: expected one of spiral, vertical, sine, digits, fashion-mnist or a .npz"),
+    ("train nosuch.csv", "nosuch.csv: no such file"),
+    ("train bad.csv", "bad.csv: "),
+    ("train bad.npz", "bad.npz: not a readable .npz file"),
+    ("train folder.csv", "folder.csv: no such file"),
+    ("train fashion-mnist --data empty", "empty: there is no train-images-idx3-ubyte"),
+    ("train fashion-mnist --data damaged", "damaged/train-images-idx3-ubyte"),
+    ("train --data empty", "--data: only for fashion-mnist, not for spiral"),
+    ("train sine --classes 3", "--classes: only for spiral, vertical, not for sine"),
+    ("train --target x", "--target: only for a .npz or .csv, not for spiral"),
+    ("train --samples 100000000000000", "not enough memory"),
+    ("train --rho 0.9", "--rho: adam has no such setting"),
+    ("train --optimizer sgd --betas 0.9,0.99", "--betas: sgd has no such setting"),
+    ("train --cycle-momentum", "--cycle-momentum: needs --schedule one-cycle or cyclical"),
+    ("train --schedule nosuch", "schedule: expected one of constant, inverse-time-decay"),
+    ("train --schedule step-decay", "schedule: step-decay needs step_size"),
+    ("train --schedule step-decay:step_size=x", "step-decay: step_size: expected a whole number, got 'x'"),
+    ("train --schedule step-decay:step_size=0", "step-decay: step_size: expected an integer >= 1, got 0"),
+    ("train --schedule one-cycle:nope=1", "schedule: one-cycle takes max_lr, total_steps"),
+    ("train --schedule one-cycle:pct_start", "got 'pct_start'"),
+    ("train --schedule one-cycle:three_phase=perhaps", "three_phase: expected true or false, got 'perhaps'"),
+    ("train --schedule one-cycle:anneal_strategy=up", "anneal_strategy: expected cos or linear, got 'up'"),
+    ("train --snapshots 20 --epochs 10", "cycles: expected at most total_steps = 10, got 20"),
+    ("train --early-stopping 3 --no-validate", "--early-stopping: needs validation data"),
+    ("train --preset nosuch", "--preset: expected one of nnfs-sgd-1.0"),
+    ("train sine --preset nnfs-adagrad", "--preset: nnfs-adagrad is spiral, not sine"),
+    ("train --preset nnfs-adagrad --optimizer sgd", "--preset: nnfs-adagrad is adagrad, not sgd"),
+    ("train sine --init nnfs", "--init: nnfs is only for spiral, not for sine"),
+    ("train --plot x.gif", "--plot: expected a file name ending in .png or .svg or .pdf, got 'x.gif'"),
+    ("train --plot nosuch/x.png", "--plot: the folder of 'nosuch/x.png' does not exist"),
+    ("train --plot folder.png", "--plot: expected a file, got the folder 'folder.png'"),
+    ("train --plot a.png --no-plot", "not allowed with argument"),
+    ("train --animate x.png", "--animate: expected a file name ending in .gif or .mp4, got 'x.png'"),
+    ("train --json nosuch/x.json", "--json: the folder of 'nosuch/x.json' does not exist"),
+    ("train --json bad.csv/x.json", "--json: the folder of 'bad.csv/x.json' does not exist"),
+    ("train --checkpoint x.zip", "--checkpoint: expected a file name ending in .npz, got 'x.zip'"),
+    ("train --resume nosuch.npz", "--resume: there is no file 'nosuch.npz'"),
+    ("train --resume bad.npz", "bad.npz: not a file saved by fastopt, or damaged"),
+    ("compare --optimizers nosuch", "--optimizers: expected some of sgd, momentum"),
+    ("compare --optimizers adam:lr", "--optimizers: expected lr, decay, momentum"),
+    ("compare --optimizers adam:lr=-1", "--optimizers: lr: expected a number >= 0, got '-1'"),
+    ("compare --optimizers adam sgd:rho=0.5", "--rho: sgd has no such setting"),
+    ("compare --optimizers ,", "--optimizers: expected at least one name, got none"),
+    ("lr-find --lr-min 1 --lr-max 0.1", "--lr-min: expected less than --lr-max, 0.1, got 1"),
+    ("lr-find --steps 1", "argument --steps: expected a whole number >= 2, got '1'"),
+    ("schedule", "the following arguments are required: NAME"),
+    ("schedule nosuch", "argument NAME: invalid choice: 'nosuch'"),
+    ("schedule step-decay", "schedule: step-decay needs step_size"),
+    ("schedule step-decay --step-size 1.5", "--step-size: expected a whole number, got '1.5'"),
+    ("schedule one-cycle --nope 1", "unrecognized arguments: --nope 1"),
+    ("schedule cyclical --base-lr 1 --max-lr 0.1", "base_lr: expected at most max_lr = 0.1, got 1.0"),
+    ("descend nosuch", "round: expected one of too small, still too small"),
+    ("descend good --lr 0.1", "--lr: the settings of the round 'good' are fixed"),
+    ("descend --momentum 0.5", "--momentum: needs --lr"),
+    ("descend --start 5000", "argument --start: expected a number"),
+    ("descend --animate x.gif", "--animate: expected one ROUND"),
+    ("landscape --points 2", "argument --points: expected a whole number >= 3, got '2'"),
+    ("info --backend nosuch", "argument --backend: invalid choice: 'nosuch'"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[words for words, _ in REFUSED])
+def test_refused_in_one_sentence(run, tmp_path, words, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
+    (tmp_path / "bad.npz").write_bytes(b"PK not a zip")
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (tmp_path / "damaged" / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03\0\0")
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = run(*words.split())
+    assert code == 2
+    assert err.startswith("fastopt")
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert not re.search("^epoch", out, re.MULTILINE)  # nothing was trained
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_files_are_refused(run, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    for option, name in (("--json", "x.json"), ("--plot", "x.png"), ("--checkpoint", "x.npz")):
+        code, _, err = run("train", option, f"locked/{name}")
+        assert code == 2
+        assert f"{option}: 'locked/{name}' cannot be written" in err
+
+
+def test_a_diverged_run_says_why_and_what_to_try(run):
+    words = ["train", "sine", "--optimizer", "sgd", "--lr", "1000", "--activation", "relu", "--epochs", "100"]
+    code, _, err = run(*words, "--no-plot", "--json", "result.json")
+    assert code == 1
+    result = json.loads(Path("result.json").read_text())
+    assert result["status"] == "failed"
+    assert result["error"] in err
+    assert err.count("\n") == 1
+    assert "the loss began to rise" in err
+    assert "--clip-norm 1" in err
+    assert "--guard" in err
+    assert "ExplosionGuard" not in err
+
+
+@pytest.mark.parametrize(
+    ("missing", "words", "code", "text"),
+    [
+        ("matplotlib", "train --samples 10 --epochs 3", 0, 'pip install "fastopt[plots]"'),
+        ("matplotlib", "train --plot x.png", 2, 'pip install "fastopt[plots]"'),
+        ("matplotlib", "train --animate x.gif", 2, 'pip install "fastopt[plots]"'),
+        ("matplotlib", "landscape", 2, 'pip install "fastopt[plots]"'),
+        ("rich", "train --samples 10 --epochs 3 --no-plot", 0, "accuracy"),
+        ("sklearn", "train digits", 2, 'pip install "fastopt[data]"'),
+        ("numba", "info --backend numba", 2, 'pip install "fastopt[numba]"'),
+    ],
+)
+def test_missing_extras(tmp_path, missing, words, code, text):
+    hide = (
+        f"import importlib.util as u; find = u.find_spec; "
+        f"u.find_spec = lambda name, *a: None if name == '{missing}' else find(name, *a); "
+        f"sys.modules['{missing}'] = None; from fastopt.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    ended = process(*words.split(), code=hide, cwd=tmp_path)
+    out, err = ended.communicate(timeout=60)
+    assert ended.returncode == code, err
+    assert text in (err if code else out)
+    assert err.count("\n") == (1 if code else 0)
+
+
+def test_an_error_of_ours_is_not_hidden(run, monkeypatch):
+    monkeypatch.setattr("fastopt.cli.info._version", lambda name: 1 + name)
+    with pytest.raises(TypeError):
+        run("info")
