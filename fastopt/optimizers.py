@@ -65,6 +65,10 @@ class Optimizer:
         """Return the scalars of the next step of `group`."""
         raise NotImplementedError
 
+    def _rate(self, group: Group) -> float:
+        """Return the rate that the next step of `group` will use."""
+        return float(_at(group.lr, self.steps))
+
     def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf) -> None:
         """Update the parameters in place; steps that several threads ask for come one after the other.
 
@@ -101,7 +105,7 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """Rate that the next step will use, of the first group; setting it replaces rate or schedule of all groups."""
-        return float(_at(self.groups[0].lr, self.steps))
+        return self._rate(self.groups[0])
 
     @lr.setter
     def lr(self, value: float | Schedule) -> None:
@@ -376,10 +380,14 @@ class Adagrad(Optimizer):
         start = _scalars.number("initial_accumulator_value", group.initial_accumulator_value)
         return "adagrad", {"sum": start}
 
-    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
+    def _rate(self, group: Group) -> float:
         lr = _scalars.number("lr", _at(group.lr, self.steps))
-        lr /= 1.0 + self.steps * _scalars.number("lr_decay", group.lr_decay)
-        return _scalars.adagrad(lr, group.eps, group.eps_in_sqrt, group.weight_decay, grad_scale, clip_value)
+        return lr / (1.0 + self.steps * _scalars.number("lr_decay", group.lr_decay))
+
+    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
+        return _scalars.adagrad(
+            self._rate(group), group.eps, group.eps_in_sqrt, group.weight_decay, grad_scale, clip_value
+        )
 
 
 class RMSprop(Optimizer):

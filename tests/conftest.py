@@ -2,13 +2,16 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-import fastopt
-from fastopt.kernels import _backend, _threads
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", RuntimeWarning)  # of a missing backend: `pytest_sessionstart` ends the run
+    import fastopt
+    from fastopt.kernels import _backend, _threads
 
 # The oracle, the table and the harness, which importlib mode keeps out of reach. Not the folder above:
 # its `fastopt` has no compiled kernels and would hide the installed package.
@@ -30,14 +33,14 @@ settings.load_profile("fastopt")
 def pytest_report_header(config):
     active = _backend.active
     isa = f", {active.isa}" if active.isa else ""
-    return f"fastopt {fastopt.__version__}: {active.name}{isa}, from {fastopt.__path__[0]}"
+    return f"fastopt {fastopt.__version__}: {active.name}{isa}, from {Path(fastopt.__file__).parent}"
 
 
 def pytest_sessionstart(session):
     """Do not test a fallback in the belief that it is the compiled backend."""
     if _backend.active.name != "cython" and not os.environ.get("FASTOPT_BACKEND"):
         pytest.exit(
-            f"the compiled kernels are missing: {fastopt.__path__[0]} runs on "
+            f"the compiled kernels are missing: {Path(fastopt.__file__).parent} runs on "
             f"{_backend.active.name}. Install with `pip install -e .`, or name a fallback to "
             "test: FASTOPT_BACKEND=numba or FASTOPT_BACKEND=numpy",
             returncode=3,
@@ -57,12 +60,12 @@ def share_all(monkeypatch):
     """Arrays of any size are shared out to the threads, in small ranges, which are recorded."""
     share_out, ranges = _threads.share_out, []
 
-    def recording(work, size):
+    def recording(work, size, grain=16):
         def record(start, stop):
             ranges.append((start, stop))
             return work(start, stop)
 
-        return share_out(record, size, grain=16)
+        return share_out(record, size, grain=grain)
 
     monkeypatch.setattr(_threads, "MIN_SIZE", 1)
     monkeypatch.setattr(_threads, "share_out", recording)

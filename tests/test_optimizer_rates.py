@@ -170,3 +170,12 @@ def test_bad_momentum_from_a_schedule_writes_nothing(bad):
             opt.step(random_arrays(np.float32, 2))
         before.assert_unchanged()
         assert opt.steps == 1
+
+
+def test_rate_of_adagrad_is_the_decayed_one():
+    opt = fastopt.Adagrad(np.zeros(3), lr=0.5, lr_decay=0.25)
+    rates = []
+    for _ in range(3):
+        rates.append(opt.lr)
+        opt.step(np.ones(3))
+    assert rates == [0.5, 0.5 / 1.25, 0.5 / 1.5]
