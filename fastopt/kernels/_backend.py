@@ -64,8 +64,10 @@ def load(name: str, isa: str | None = None) -> Backend:
 def _load_compiled(isa: str | None) -> Backend:
     try:
         baseline = importlib.import_module("fastopt.kernels._cython_baseline")
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ImportError(f"the compiled kernels are not installed ({error}): {_HOW_TO_COMPILE}") from error
+    except ImportError as error:  # built for another machine, or loaded in a sub-interpreter
+        raise ImportError(f"the compiled kernels cannot be loaded ({error})") from error
     best = baseline.best_isa()
     if isa is not None and ISAS.index(isa) < ISAS.index(best):
         raise ImportError(f"the {isa} kernels cannot run: this processor or operating system supports {best} at best")

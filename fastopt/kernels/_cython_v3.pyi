@@ -1,1 +1,3 @@
-from fastopt.kernels._cython_baseline import *  # noqa: F403  (the same module for another instruction set)
+"""The build for x86-64-v3 (AVX2)."""
+
+from fastopt.kernels._cython_baseline import *
