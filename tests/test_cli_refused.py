@@ -143,7 +143,9 @@ def test_a_diverged_run_says_why_and_what_to_try(run):
         ("numba", "info --backend numba", 2, 'pip install "fastopt[numba]"'),
     ],
 )
-def test_missing_extras(tmp_path, missing, words, code, text):
+def test_missing_extras(tmp_path, monkeypatch, missing, words, code, text):
+    if os.environ.get("FASTOPT_BACKEND") == missing:
+        monkeypatch.setenv("FASTOPT_BACKEND", "numpy")
     hide = (
         f"import importlib.util as u; find = u.find_spec; "
         f"u.find_spec = lambda name, *a: None if name == '{missing}' else find(name, *a); "
