@@ -33,7 +33,7 @@ examples:
   fastopt train vertical --optimizer momentum --lr 0.5 --epochs 300 --plot vertical.svg
   fastopt train spiral --preset nnfs-adam-0.05 --epochs 301
   fastopt train sine --schedule one-cycle:pct_start=0.2 --cycle-momentum --epochs 501
-  fastopt train spiral --noise 0.3 --hidden 64,64 --epochs 2000 --snapshots 5
+  fastopt train vertical --samples 50 --noise 0.2 --optimizer momentum --lr 1 --batch-size 32 --epochs 400 --snapshots 5
   fastopt train spiral --optimizer momentum --lr 1000 --decay 0 --guard --epochs 2001
   fastopt train spiral --epochs 400 --checkpoint run.npz --json run.json
   fastopt train --resume run.npz --epochs 800
@@ -303,7 +303,8 @@ class _Run:
 
         key = "accuracy" if self.classify else "loss"
         reached = f"{key} {result['training'][key]:.3g}, validation {result['validation'][key]:.3g}"
-        title = f"{data.name}, {self.args.preset or self.settings.optimizer}: {reached}"
+        run = f"{data.name}, {self.args.preset or self.settings.optimizer}"
+        title = f"{run}: {reached}"
         if self.picture is not None:
             report = plots.training_report(self.net, data.X, data.y, history, classes=data.classes, title=title)
             self.pictures.append(draw(args, self.picture, report))
@@ -325,7 +326,7 @@ class _Run:
                 )
                 self.pictures.append(draw(args, beside(self.picture, "ensemble"), both))
         if self.film is not None and len(self.film.frames) > 1:
-            self.pictures.append(draw(args, Path(args.animate), plots.film(self.film, title=title), "animation"))
+            self.pictures.append(draw(args, Path(args.animate), plots.film(self.film, title=run), "animation"))
 
     def _write(self, training: "Training", result: dict[str, Any]) -> None:
         import fastopt
