@@ -9,18 +9,21 @@ from fastopt.kernels import _backend
 from fastopt.kernels._checks import Array, as_array, check_streams
 from fastopt.kernels._sweep import Sweep, prepare
 
+# Hyper-parameters that decide which state arrays there are, or what they begin with.
+_FIXED = ("amsgrad", "centered", "initial_accumulator_value")
+
 
 class Group:
     """Parameters that share hyper-parameters; each hyper-parameter is an attribute that may be set between steps.
 
     Attributes
     ----------
-    params : list of ndarray
+    params : tuple of ndarray
         The arrays that the steps update.
     names : list of str
         Their names in the state: the keys of a mapping, else consecutive numbers.
-    state : dict of str to list of ndarray
-        State arrays by name, each list parallel to `params`.
+    state : dict of str to tuple of ndarray
+        State arrays by name, each tuple parallel to `params`.
     lr : float or schedule
         Learning rate; the optimizer's further hyper-parameters are attributes too.
     """
@@ -38,20 +41,34 @@ class Group:
         values = self._arrays_of(params, "params" + label)
         keys = self._keys if self._keys is not None else range(len(values))
         self.suffixes = [label] if self._single else [f"{label}[{key!r}]" for key in keys]
-        self.params = [as_array(v, "params" + suffix) for v, suffix in zip(values, self.suffixes, strict=True)]
+        self.params = tuple(as_array(v, "params" + suffix) for v, suffix in zip(values, self.suffixes, strict=True))
         self.names = [str(key) for key in self._keys or range(first_number, first_number + len(values))]
-        self.state: dict[str, list[Array]] = {}
+        self.state: dict[str, tuple[Array, ...]] = {}
         self._others: dict[str, Array] = {}
         self._sweep: Sweep | None = None
         self._bound_by: object = None
         check_streams(["params"], [self.params], self.suffixes)
+        self._hyper = tuple(hyper)
         for name, value in hyper.items():
             setattr(self, name, value)
 
     def allocate(self, rule: str, states: Mapping[str, float]) -> None:
         """Choose the update rule and fill its state arrays, given by name, with their initial values."""
         self.rule = rule
-        self.state = {name: [_filled_like(p, value) for p in self.params] for name, value in states.items()}
+        self.state = {name: tuple(_filled_like(p, value) for p in self.params) for name, value in states.items()}
+        self._sealed = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Take hyper-parameters between steps, and refuse what would have no effect."""
+        if getattr(self, "_sealed", False) and not name.startswith("_"):
+            open_ones = [hyper for hyper in self._hyper if hyper not in _FIXED]
+            if name not in open_ones:
+                raise AttributeError(f"{name}: expected a hyper-parameter that may be changed, one of {open_ones}")
+        super().__setattr__(name, value)
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Return the hyper-parameters by name."""
+        return {name: getattr(self, name) for name in self._hyper}
 
     def written(self) -> dict[str, Array]:
         """Return all arrays that a step writes, by their labels."""

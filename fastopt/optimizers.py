@@ -6,7 +6,7 @@ steps.
 
 from collections.abc import Callable, Mapping
 from math import inf
-from threading import Lock
+from threading import RLock
 from typing import Any, cast
 
 import numpy as np
@@ -49,7 +49,8 @@ class Optimizer:
         self.params = params
         self.groups = make_groups(params, defaults)
         self.steps = 0
-        self._one_at_a_time = Lock()
+        self._one_at_a_time = RLock()
+        self._stepping = False
         self._grouped = is_grouped(params)
         for group in self.groups:
             group.allocate(*self._states(group))
@@ -67,7 +68,7 @@ class Optimizer:
 
     def _rate(self, group: Group) -> float:
         """Return the rate that the next step of `group` will use."""
-        return float(_at(group.lr, self.steps))
+        return _scalars.number("lr", _at(group.lr, self.steps))
 
     def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf) -> None:
         """Update the parameters in place; steps that several threads ask for come one after the other.
@@ -86,6 +87,8 @@ class Optimizer:
         ------
         TypeError, ValueError
             An array or hyper-parameter does not fit; nothing is written and the step does not count.
+        RuntimeError
+            A schedule, or a signal handler, called it from within a step.
         """
         if not self._grouped:
             grads = (grads,)
@@ -93,14 +96,20 @@ class Optimizer:
             found = f"{len(grads)} entries" if isinstance(grads, list | tuple) else type(grads).__name__
             raise ValueError(f"grads: expected a list with an entry for each of {len(self.groups)} groups, got {found}")
         with self._one_at_a_time:
-            sweeps = [
-                (group.bind(values), group.rule, self._scalars(group, grad_scale, clip_value))
-                for group, values in zip(self.groups, grads, strict=True)
-            ]
-            for sweep, rule, scalars in sweeps:
-                run(sweep, rule, scalars)
-                sweep.release()
-            self.steps += 1
+            if self._stepping:
+                raise RuntimeError("step: called from within a step of the same optimizer")
+            self._stepping = True
+            try:
+                sweeps = [
+                    (group.bind(values), group.rule, self._scalars(group, grad_scale, clip_value))
+                    for group, values in zip(self.groups, grads, strict=True)
+                ]
+                for sweep, rule, scalars in sweeps:
+                    run(sweep, rule, scalars)
+                    sweep.release()
+                self.steps += 1
+            finally:
+                self._stepping = False
 
     @property
     def lr(self) -> float:
@@ -136,13 +145,14 @@ class Optimizer:
         >>> sorted(opt.state_dict())
         ['exp_avg.w', 'exp_avg_sq.w', 'lr.0', 'steps']
         """
-        state: dict[str, Array | float | int] = {"steps": self.steps}
-        for i, group in enumerate(self.groups):
-            if not callable(group.lr):
-                state[f"lr.{i}"] = float(group.lr)
-            elif hasattr(group.lr, "state_dict"):
-                state |= {f"schedule.{i}.{key}": value for key, value in group.lr.state_dict().items()}
-        return state | {name: array.copy() for name, array in self._state_arrays().items()}
+        with self._one_at_a_time:
+            state: dict[str, Array | float | int] = {"steps": self.steps}
+            for i, group in enumerate(self.groups):
+                if not callable(group.lr):
+                    state[f"lr.{i}"] = float(group.lr)
+                elif hasattr(group.lr, "state_dict"):
+                    state |= {f"schedule.{i}.{key}": value for key, value in group.lr.state_dict().items()}
+            return state | {name: array.copy() for name, array in self._state_arrays().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, from a dictionary or an open ``.npz`` file.
@@ -192,12 +202,13 @@ class Optimizer:
         steps = loaded["steps"]
         if steps.shape or steps.dtype.kind not in "iu" or steps < 0:
             raise ValueError(f"state 'steps': expected an integer >= 0, got {steps!r}")
-        self._load_schedules(prefixes, schedules)
-        for name, array in own.items():
-            array[...] = loaded[name]
-        for i, rate in rates.items():
-            self.groups[i].lr = rate
-        self.steps = int(steps)
+        with self._one_at_a_time:
+            self._load_schedules(prefixes, schedules)
+            for name, array in own.items():
+                array[...] = loaded[name]
+            for i, rate in rates.items():
+                self.groups[i].lr = rate
+            self.steps = int(steps)
 
     def _state_arrays(self) -> dict[str, Array]:
         return {
@@ -219,11 +230,15 @@ class Optimizer:
                 schedules[prefix].load_state_dict(values)
             raise
 
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise TypeError(
+            f"{type(self).__name__}: cannot be copied or pickled, since a copy would update copies of the parameters; "
+            "build one for the other parameters and load the state_dict() of this one"
+        )
+
     def __repr__(self) -> str:
         arrays = [array for group in self.groups for array in group.params]
-        hidden = ("rule", "params", "names", "state", "suffixes")
-        hyper = {k: v for k, v in vars(self.groups[0]).items() if not k.startswith("_") and k not in hidden}
-        settings = ", ".join(f"{name}={value!r}" for name, value in hyper.items())
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.groups[0].hyper_parameters().items())
         return f"<{type(self).__name__}: {len(arrays)} arrays, {sum(a.size for a in arrays)} values; {settings}>"
 
 
@@ -273,6 +288,7 @@ class SGD(Optimizer):
         self,
         params: Any,
         lr: float | Schedule = 1e-3,
+        *,
         momentum: float | Schedule = 0.0,
         dampening: float = 0.0,
         nesterov: bool = False,
@@ -290,7 +306,7 @@ class SGD(Optimizer):
         )
 
     def _states(self, group: Group) -> tuple[str, dict[str, float]]:
-        if group.nesterov and group.momentum == 0:
+        if _scalars.flag("nesterov", group.nesterov) and group.momentum == 0:
             raise ValueError(f"momentum: expected a number > 0 with nesterov, got {group.momentum!r}")
         return ("sgd", {}) if group.momentum == 0 else ("momentum", {"momentum_buffer": 0.0})
 
@@ -298,6 +314,7 @@ class SGD(Optimizer):
         lr, momentum = _at(group.lr, self.steps), _at(group.momentum, self.steps)
         if group.rule == "sgd":
             _scalars.number("dampening", group.dampening)
+            _scalars.flag("lr_in_velocity", group.lr_in_velocity)
             if momentum:
                 raise ValueError(f"momentum: expected 0, since the optimizer was built without it, got {momentum!r}")
             return _scalars.sgd(lr, group.weight_decay, grad_scale, clip_value)
@@ -360,6 +377,7 @@ class Adagrad(Optimizer):
         self,
         params: Any,
         lr: float | Schedule = 1e-2,
+        *,
         lr_decay: float = 0.0,
         eps: float = 1e-10,
         eps_in_sqrt: bool = False,
@@ -442,6 +460,7 @@ class RMSprop(Optimizer):
         self,
         params: Any,
         lr: float | Schedule = 1e-2,
+        *,
         alpha: float = 0.99,
         eps: float = 1e-8,
         eps_in_sqrt: bool = False,
@@ -467,7 +486,7 @@ class RMSprop(Optimizer):
     def _states(self, group: Group) -> tuple[str, dict[str, float]]:
         start = _scalars.number("initial_accumulator_value", group.initial_accumulator_value)
         rule, states = "rmsprop", {"square_avg": start}
-        if group.centered:
+        if _scalars.flag("centered", group.centered):
             rule, states = rule + "_centered", states | {"grad_avg": 0.0}
         if group.momentum != 0:
             rule, states = rule + "_momentum", states | {"momentum_buffer": 0.0}
@@ -537,6 +556,7 @@ class Adam(Optimizer):
         self,
         params: Any,
         lr: float | Schedule = 1e-3,
+        *,
         betas: tuple[float | Schedule, float] = (0.9, 0.999),
         eps: float = 1e-8,
         eps_hat: bool = False,
@@ -551,7 +571,8 @@ class Adam(Optimizer):
         if not isinstance(group.betas, list | tuple) or len(group.betas) != 2:
             raise TypeError(f"betas: expected a pair of numbers, got {group.betas!r}")
         states = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
-        return ("amsgrad", states | {"max_exp_avg_sq": 0.0}) if group.amsgrad else ("adam", states)
+        amsgrad = _scalars.flag("amsgrad", group.amsgrad)
+        return ("amsgrad", states | {"max_exp_avg_sq": 0.0}) if amsgrad else ("adam", states)
 
     def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
         beta1, beta2 = group.betas
@@ -604,10 +625,11 @@ class AdamW(Adam):
         self,
         params: Any,
         lr: float | Schedule = 1e-3,
+        *,
         betas: tuple[float | Schedule, float] = (0.9, 0.999),
         eps: float = 1e-8,
         eps_hat: bool = False,
         amsgrad: bool = False,
         weight_decay: float = 1e-2,
     ) -> None:
-        super().__init__(params, lr, betas, eps, eps_hat, amsgrad, weight_decay)
+        super().__init__(params, lr, betas=betas, eps=eps, eps_hat=eps_hat, amsgrad=amsgrad, weight_decay=weight_decay)

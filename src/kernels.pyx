@@ -12,12 +12,15 @@ that returns several values keeps the loop scalar.
 
 cimport numpy as cnp
 from cython cimport floating as real
+from cpython.float cimport PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
+from libc.math cimport INFINITY, pow
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 
 from cpu cimport cpu_has_v3, cpu_has_v4
 from flush_to_zero cimport control_word, restore, save_and_flush_to_zero
-from square_root cimport sqrt
+from square_root cimport sqrt, sqrt_of_double
 
 cnp.import_array()
 
@@ -182,6 +185,7 @@ cdef enum:
     GRAD = 1
     CACHE_LINE = 64  # bytes
     LONG = 1024      # elements from which alignment pays
+    MAX_STEP = 1 << 30
 
 cdef struct rule_t:
     const char *name
@@ -276,6 +280,10 @@ cdef inline span_t span_of(cnp.ndarray array, bint written):
     return span_t(begin, begin + cnp.PyArray_NBYTES(array), written)
 
 
+cdef enum:
+    SMALL = 40  # pointers: a single tensor with five streams
+
+
 cdef class Sweep:
     """Ordinary arrays, checked and ready for a rule; made by `bind`."""
 
@@ -284,19 +292,21 @@ cdef class Sweep:
     cdef bint single
     cdef tuple streams             # of arrays where there is a single tensor, else of tuples of arrays
     cdef tuple grads               # the gradients in place of those that were bound first
-    cdef void **data               # data[tensor * n_streams + stream]; the one block of memory begins here
+    cdef void *memory              # what the following point into, unless a single tensor fits in here
+    cdef void *small[SMALL]
+    cdef void **data               # data[tensor * n_streams + stream]
     cdef span_t *spans             # memory of all arrays that are written, sorted
     cdef Py_ssize_t *ends          # elements of all tensors up to and including this one
     cdef int *layouts              # per tensor, the contiguity flags that all written arrays have in common
     cdef bint *doubles             # per tensor, whether it is float64
 
     def __dealloc__(self):
-        free(self.data)
+        free(self.memory)
 
     cdef bint take(self, tuple streams, tuple others) except -1:
         """Bind the arrays, or return False where they need a closer look; gradients must not overlap `others`."""
         cdef object stream
-        cdef Py_ssize_t s, n_spans, n = 1, k = len(streams)
+        cdef Py_ssize_t s, n_spans, n_bytes, n = 1, k = len(streams)
         cdef list copies
         self.single = cnp.PyArray_CheckExact(streams[0])
         if self.single:
@@ -315,12 +325,17 @@ cdef class Sweep:
                     return False
         self.n_tensors, self.n_streams = n, k
         n_spans = n * k + len(others)
-        self.data = <void **>malloc(
+        n_bytes = (
             n * k * sizeof(void *) + 2 * n_spans * sizeof(span_t)
-            + n * (sizeof(Py_ssize_t) + sizeof(int) + sizeof(bint)) + 1
+            + n * (sizeof(Py_ssize_t) + sizeof(int) + sizeof(bint))
         )
-        if self.data == NULL:
-            raise MemoryError
+        if n_bytes <= sizeof(self.small):
+            self.data = self.small
+        else:
+            self.memory = malloc(n_bytes)
+            if self.memory == NULL:
+                raise MemoryError
+            self.data = <void **>self.memory
         self.spans = <span_t *>(self.data + n * k)
         self.ends = <Py_ssize_t *>(self.spans + 2 * n_spans)  # behind the scratch space of the sort
         self.layouts = <int *>(self.ends + n)
@@ -406,18 +421,26 @@ cdef class Sweep:
 
     def rebind(self, grads):
         """Take other gradients; return whether they and all bound arrays need no closer look."""
-        cdef Py_ssize_t t, s, k = self.n_streams
+        cdef Py_ssize_t t, s, begin, k = self.n_streams
         cdef tuple arrays = tuple(grads)
         cdef cnp.ndarray array, model
         cdef object item
         if len(arrays) != self.n_tensors:
             return False
-        for s in range(k):  # nobody has moved an array (ndarray.resize) or closed it since
-            if s != GRAD:
-                for t in range(self.n_tensors):
-                    array = <cnp.ndarray>self.array(s, t)
-                    if cnp.PyArray_DATA(array) != self.data[t * k + s] or not plain(array, True):
+        for s in range(k):  # nobody has resized, reshaped, retyped or closed an array since
+            begin = 0
+            for t in range(self.n_tensors):
+                if s != GRAD:
+                    array, model = <cnp.ndarray>self.array(s, t), <cnp.ndarray>self.array(0, t)
+                    if (
+                        cnp.PyArray_DATA(array) != self.data[t * k + s]
+                        or cnp.PyArray_SIZE(array) != self.ends[t] - begin
+                        or (cnp.PyArray_TYPE(array) == cnp.NPY_DOUBLE) != self.doubles[t]
+                        or not alike(array, model)
+                        or not plain(array, True)
+                    ):
                         return False
+                begin = self.ends[t]
         for t in range(self.n_tensors):
             item = arrays[t]
             if not plain(item, False):
@@ -448,8 +471,15 @@ cdef class Sweep:
             raise SystemError(f"{rule}: {len(scalars)} scalars, {self.n_streams} arrays, range {start}:{stop}")
         for i in range(r.n_scalars):
             c[i] = scalars[i]
-        with nogil:
-            self.run_range(r, c, start, stop)
+        self.sweep(r, c, start, stop)
+        return 0
+
+    cdef int sweep(self, rule_t *rule, const double *c, Py_ssize_t start, Py_ssize_t stop) except -1:
+        if stop - start < LONG:  # over before another thread could be told
+            self.run_range(rule, c, start, stop)
+        else:
+            with nogil:
+                self.run_range(rule, c, start, stop)
         return 0
 
     cdef void run_range(self, rule_t *rule, const double *c, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -492,6 +522,50 @@ def apply(str rule, tuple arrays not None, tuple scalars not None, Py_ssize_t li
     if not sweep.take(arrays, ()) or sweep.size >= limit:
         return False
     sweep.apply(rule, scalars, 0, sweep.size)
+    return True
+
+
+cdef bint adam_scalars(
+    double *c, step, lr, beta1, beta2, eps, eps_hat, weight_decay, bint decoupled, grad_scale, clip_value,
+) except -1:
+    """The scalars of `adam`, as fastopt/kernels/_scalars.py makes them; False for arguments that need a check."""
+    cdef object number
+    for number in (lr, beta1, beta2, eps, weight_decay, grad_scale, clip_value):
+        if not PyFloat_CheckExact(number):
+            return False
+    if eps_hat is not True and eps_hat is not False:
+        return False
+    if not PyLong_CheckExact(step) or not 1 <= step <= MAX_STEP:
+        return False
+    cdef double rate = lr, b1 = beta1, b2 = beta2, e = eps, decay = weight_decay, scale = grad_scale, limit = clip_value
+    cdef double t = step, correction
+    if not (
+        0 <= rate < INFINITY and 0 <= b1 < 1 and 0 <= b2 < 1 and 0 <= e < INFINITY and 0 <= decay < INFINITY
+        and -INFINITY < scale < INFINITY and limit >= 0
+    ):
+        return False
+    correction = sqrt_of_double(1 - pow(b2, t))
+    c[0], c[1], c[2] = scale, limit, (0 if decoupled else decay)
+    c[3], c[4], c[5] = (1 - rate * decay if decoupled else 1), 1 - b1, 1 - b2
+    c[6], c[7] = rate * correction / (1 - pow(b1, t)), (e if eps_hat is True else e * correction)
+    return True
+
+
+def apply_adam(
+    str rule, tuple arrays not None, Py_ssize_t limit,
+    step, lr, beta1, beta2, eps, eps_hat, weight_decay, bint decoupled, grad_scale, clip_value,
+):
+    """`apply` for Adam, from its hyper-parameters: on a small array, scalars made in Python would take most time."""
+    cdef double c[MAX_SCALARS]
+    cdef Sweep sweep
+    if not adam_scalars(
+        c, step, lr, beta1, beta2, eps, eps_hat, weight_decay, decoupled, grad_scale, clip_value,
+    ):
+        return False
+    sweep = Sweep.__new__(Sweep)
+    if not sweep.take(arrays, ()) or sweep.size >= limit:
+        return False
+    sweep.sweep(&RULES[<Py_ssize_t>NUMBER[rule]], c, 0, sweep.size)
     return True
 
 
@@ -585,6 +659,8 @@ TAKES_ANY_LENGTH = True
 def update(rule, arrays, scalars):
     """Apply `rule` to contiguous one-dimensional arrays of one dtype."""
     cdef Sweep sweep = bind(arrays)
+    if sweep is None:
+        raise SystemError(f"{rule}: arrays that are not contiguous, or not alike")
     sweep.apply(rule, scalars, 0, sweep.size)
 
 

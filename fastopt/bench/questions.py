@@ -226,7 +226,9 @@ def adam_step(problem: Problem) -> Step:
     """One ``Adam.step``, with the problem's arrays for its state."""
     params, grads, *states = problem.streams
     optimizer = fastopt.Adam(params, lr=LR, betas=(BETA1, BETA2), eps=EPS)
-    optimizer.groups[0].state = dict(zip(problem.rule.states, states, strict=True))
+    for name, arrays in zip(problem.rule.states, states, strict=True):
+        for own, given in zip(optimizer.groups[0].state[name], arrays, strict=True):
+            own[...] = given
     return Step(partial(optimizer.step, grads))
 
 

@@ -32,8 +32,7 @@ __all__ = ["Clipping", "adagrad", "adam", "adamw", "clip_grad_norm", "momentum",
 
 Arrays = Array | Sequence[Array]
 
-_ADAM = ("param", "grad", "exp_avg", "exp_avg_sq")
-_AMSGRAD = (*_ADAM, "max_exp_avg_sq")
+_ADAM = ("param", "grad", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
 def _apply(rule: str, names: tuple[str, ...], arrays: tuple[Any, ...], scalars: tuple[float, ...]) -> None:
@@ -408,11 +407,13 @@ def adam(
     >>> params[1].round(6)
     array([0.9, 0.9, 0.9])
     """
-    scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value)
-    if max_exp_avg_sq is None:
-        _apply("adam", _ADAM, (param, grad, exp_avg, exp_avg_sq), scalars)
-    else:
-        _apply("amsgrad", _AMSGRAD, (param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq), scalars)
+    rule = "adam"
+    arrays: tuple[Arrays, ...] = (param, grad, exp_avg, exp_avg_sq)
+    if max_exp_avg_sq is not None:
+        rule, arrays = "amsgrad", (*arrays, max_exp_avg_sq)
+    hyper = (step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value)
+    if not _backend.active.apply_adam(rule, arrays, _threads.MIN_SIZE, *hyper):
+        _apply(rule, _ADAM[: len(arrays)], arrays, _scalars.adam(*hyper))
 
 
 def adamw(
@@ -462,8 +463,10 @@ def adamw(
     >>> param.round(6)
     array([0.85, 2.  ])
     """
-    scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value)
-    if max_exp_avg_sq is None:
-        _apply("adam", _ADAM, (param, grad, exp_avg, exp_avg_sq), scalars)
-    else:
-        _apply("amsgrad", _AMSGRAD, (param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq), scalars)
+    rule = "adam"
+    arrays: tuple[Arrays, ...] = (param, grad, exp_avg, exp_avg_sq)
+    if max_exp_avg_sq is not None:
+        rule, arrays = "amsgrad", (*arrays, max_exp_avg_sq)
+    hyper = (step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value)
+    if not _backend.active.apply_adam(rule, arrays, _threads.MIN_SIZE, *hyper):
+        _apply(rule, _ADAM[: len(arrays)], arrays, _scalars.adam(*hyper))

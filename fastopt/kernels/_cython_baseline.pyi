@@ -22,6 +22,21 @@ class Sweep:
 
 def bind(streams: tuple[object, ...], others: tuple[object, ...] = ...) -> Sweep | None: ...
 def apply(rule: str, arrays: tuple[object, ...], scalars: tuple[float, ...], limit: int) -> bool: ...
+def apply_adam(
+    rule: str,
+    arrays: tuple[object, ...],
+    limit: int,
+    step: object,
+    lr: object,
+    beta1: object,
+    beta2: object,
+    eps: object,
+    eps_hat: bool,
+    weight_decay: object,
+    decoupled: bool,
+    grad_scale: object,
+    clip_value: object,
+) -> bool: ...
 def sums_of_squares(arrays: tuple[object, ...], start: int, stop: int) -> list[float] | None: ...
 def update(rule: str, arrays: tuple[_Array, ...], scalars: tuple[float, ...]) -> None: ...
 def best_isa() -> Literal["baseline", "v3", "v4"]: ...

@@ -19,7 +19,13 @@ name = "numba"
 isa = None
 TAKES_ANY_LENGTH = True
 
-compiled = njit(nogil=True, error_model="numpy", cache=True)
+
+def compiled(function):
+    """Have Numba compile `function` at its first call, and keep the machine code where there is a place for it."""
+    try:
+        return njit(nogil=True, error_model="numpy", cache=True)(function)
+    except RuntimeError:
+        return njit(nogil=True, error_model="numpy")(function)
 
 
 @compiled
@@ -122,6 +128,11 @@ def bind(streams: tuple[object, ...], others: tuple[object, ...] = ()) -> None:
 
 
 def apply(rule: str, arrays: tuple[object, ...], scalars: tuple[float, ...], limit: int) -> bool:
+    """No short cut for small arrays."""
+    return False
+
+
+def apply_adam(*arguments: object) -> bool:
     """No short cut for small arrays."""
     return False
 

@@ -10,6 +10,8 @@ from math import inf, isfinite, sqrt
 from operator import index
 from typing import Any
 
+import numpy as np
+
 # What each hyper-parameter may be: the words of a message, and the test.
 _FRACTION = ("a number in [0, 1)", lambda value: 0.0 <= value < 1.0)
 _SHARE = ("a number in [0, 1]", lambda value: 0.0 <= value <= 1.0)
@@ -38,11 +40,11 @@ def number(name: str, value: Any) -> float:
         `value` is out of the range of the hyper-parameter `name`, or NaN.
     """
     expected, fits = _RANGES.get(name, _NOT_NEGATIVE)
-    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+    if isinstance(value, np.ndarray | np.generic) and (value.dtype.kind not in "fiub" or value.ndim):
         raise TypeError(f"{name}: expected {expected}, got {value!r}")
     try:
-        result = float(value)
-    except (TypeError, ValueError):
+        result = value.__float__() if type(value) is not float else value
+    except (AttributeError, TypeError, ValueError):
         raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
     except OverflowError:  # an integer beyond every float
         result = inf
@@ -57,9 +59,16 @@ def count(name: str, value: object) -> int:
         result = index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{name}: expected an integer >= 1, got {value!r}") from None
-    if result < 1:
-        raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
+    if not 1 <= result < 2**63:
+        raise ValueError(f"{name}: expected an integer >= 1 and below 2**63, got {value!r}")
     return result
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return a switch as a bool, or raise an error that names it: a number in its place is a mistake."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise TypeError(f"{name}: expected True or False, got {value!r}")
 
 
 def _gradient(weight_decay: float, grad_scale: float, clip_value: float) -> tuple[float, float, float]:
@@ -85,7 +94,8 @@ def momentum(
     """Scalars of ``b = mu*b + a*g; p -= c1*b + c2*g``."""
     gradient = _gradient(weight_decay, grad_scale, clip_value)
     lr, mu, dampening = number("lr", lr), number("momentum", momentum), number("dampening", dampening)
-    if lr_in_velocity:
+    nesterov, first_step = flag("nesterov", nesterov), flag("first_step", first_step)
+    if flag("lr_in_velocity", lr_in_velocity):
         if dampening:
             raise ValueError(f"dampening: expected 0 with lr_in_velocity, got {dampening!r}")
         # The buffer holds Keras' velocity u, which is added: p += u, or p += mu*u - lr*g.
@@ -100,7 +110,7 @@ def adagrad(
     """Scalars of ``s += g*g; p -= lr*g / (sqrt(s + eps_in) + eps_out)``."""
     gradient = _gradient(weight_decay, grad_scale, clip_value)
     lr, eps = number("lr", lr), number("eps", eps)
-    return (*gradient, lr, eps, 0.0) if eps_in_sqrt else (*gradient, lr, 0.0, eps)
+    return (*gradient, lr, eps, 0.0) if flag("eps_in_sqrt", eps_in_sqrt) else (*gradient, lr, 0.0, eps)
 
 
 def rmsprop(
@@ -121,8 +131,9 @@ def rmsprop(
     """
     gradient = _gradient(weight_decay, grad_scale, clip_value)
     lr, a, eps = number("lr", lr), 1.0 - number("alpha", alpha), number("eps", eps)
-    common = (*gradient, a, eps, 0.0) if eps_in_sqrt else (*gradient, a, 0.0, eps)
+    common = (*gradient, a, eps, 0.0) if flag("eps_in_sqrt", eps_in_sqrt) else (*gradient, a, 0.0, eps)
     mu = number("momentum", momentum)
+    lr_in_velocity = flag("lr_in_velocity", lr_in_velocity)
     if not has_buffer:
         if mu:
             raise ValueError(f"momentum: expected 0 without a momentum_buffer, got {momentum!r}")
@@ -159,6 +170,7 @@ def adam(
             and 0.0 <= weight_decay < inf
             and -inf < grad_scale < inf
             and clip_value >= 0.0
+            and (eps_hat is True or eps_hat is False)
         )
     except (TypeError, OverflowError):
         ordinary = False
@@ -166,6 +178,7 @@ def adam(
         step, lr, eps = count("step", step), number("lr", lr), number("eps", eps)
         beta1, beta2 = number("beta1", beta1), number("beta2", beta2)
         grad_scale, clip_value, weight_decay = _gradient(weight_decay, grad_scale, clip_value)
+        eps_hat = flag("eps_hat", eps_hat)
     keep, decay = (1.0 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
     correction = sqrt(1.0 - beta2**step)
     rate = lr * correction / (1.0 - beta1**step)

@@ -39,17 +39,18 @@ class ChunkedSweep:
     def __init__(self, streams: Sequence[Sequence[Array]]) -> None:
         self._streams: list[Sequence[Array]] = list(streams)
         self._known = [weakref.ref(grad) for grad in streams[GRAD]]
+        self._forms = [_form(array) for stream in streams for array in stream]
         self._bounds = list(accumulate((param.size for param in streams[0]), initial=0))
         self.size = self._bounds[-1]
 
     def rebind(self, grads: Sequence[Any]) -> bool:
-        """Take `grads` if they are the very arrays that were bound before."""
-        same = len(grads) == len(self._known) and all(
-            known() is grad for known, grad in zip(self._known, grads, strict=True)
-        )
-        if same:
-            self._streams[GRAD] = grads
-        return same
+        """Take `grads` if they are the very arrays that were bound before, and all are in the form they had then."""
+        if len(grads) != len(self._known):
+            return False
+        if any(known() is not grad for known, grad in zip(self._known, grads, strict=True)):
+            return False
+        self._streams[GRAD] = grads
+        return [_form(array) for stream in self._streams for array in stream] == self._forms
 
     def release(self) -> None:
         """Let go of the gradients, which the caller may not want to keep."""
@@ -71,6 +72,11 @@ class ChunkedSweep:
                 chunks.iterrange = (first - begin, last - begin)  # type: ignore[misc]
                 for chunk in chunks:
                     backend.update(rule, chunk, scalars)
+
+
+def _form(array: Array) -> tuple[Any, ...]:
+    """Return what may be changed of an array in place and a sweep relies on."""
+    return array.dtype, array.shape, array.strides, array.flags.writeable
 
 
 def prepare(

@@ -130,7 +130,9 @@ def share_out(work: Callable[[int, int], T], size: int, grain: int = _GRAIN) -> 
                 return results
             results.append(work(start, min(start + share, size)))
 
-    futures = [future for _ in range(_num_threads - 1) if (future := _submit(take_ranges)) is not None]
+    futures = [
+        future for _ in range(min(_num_threads, len(pending)) - 1) if (future := _submit(take_ranges)) is not None
+    ]
     try:
         results = take_ranges()
     finally:  # an error must not leave another thread at work on arrays that the caller thinks are its own again
