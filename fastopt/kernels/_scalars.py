@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+_MAX_STEP = 2**63
+
 # What each hyper-parameter may be: the words of a message, and the test.
 _FRACTION = ("a number in [0, 1)", lambda value: 0.0 <= value < 1.0)
 _SHARE = ("a number in [0, 1]", lambda value: 0.0 <= value <= 1.0)
@@ -59,7 +61,7 @@ def count(name: str, value: object) -> int:
         result = index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{name}: expected an integer >= 1, got {value!r}") from None
-    if not 1 <= result < 2**63:
+    if not 1 <= result < _MAX_STEP:
         raise ValueError(f"{name}: expected an integer >= 1 and below 2**63, got {value!r}")
     return result
 
@@ -162,7 +164,7 @@ def adam(
         ordinary = (  # exactly when all are Python numbers.
             type(lr + beta1 + beta2 + eps + weight_decay + grad_scale + clip_value) is float
             and type(step) is int
-            and step >= 1
+            and 1 <= step < _MAX_STEP
             and 0.0 <= lr < inf
             and 0.0 <= beta1 < 1.0
             and 0.0 <= beta2 < 1.0

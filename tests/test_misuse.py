@@ -1,0 +1,154 @@
+"""What people do to arrays, optimizers and groups between steps: refused whole, never a crash or half a step."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import fastopt
+from fastopt.kernels import _scalars
+
+STRIDED = pytest.mark.parametrize("strided", [False, True], ids=["contiguous", "strided"])
+
+
+def build(strided, optimizer=fastopt.Adam, n=2):
+    """An optimizer over `n` arrays of shape (4, 6), or (4, 3) as columns of those, that has made a step."""
+    params = [np.ones((4, 6))[:, :: 2 if strided else 1] for _ in range(n)]
+    grads = [np.ones(param.shape) for param in params]
+    opt = optimizer(params, lr=0.1)
+    opt.step(grads)
+    return opt, params, grads
+
+
+def assert_refused(opt, params, grads, match):
+    before = [param.tobytes() for param in params]
+    with pytest.raises((TypeError, ValueError), match=match):
+        opt.step(grads)
+    assert [param.tobytes() for param in params] == before
+    assert opt.steps == 1
+
+
+@pytest.mark.parametrize("size", [10, 4000])
+def test_a_parameter_that_was_resized(size):
+    param = np.ones(1000)
+    opt = fastopt.SGD(param, lr=0.1, momentum=0.9)
+    opt.step(np.ones(1000))
+    param.resize(size, refcheck=False)
+    assert_refused(opt, [param], np.ones(size), "expected shape")
+
+
+def test_a_parameter_of_a_new_dtype():
+    param = np.ones(16)
+    opt = fastopt.SGD(param, lr=0.1, momentum=0.9)
+    opt.step(np.ones(16))
+    param.dtype = np.float32
+    assert_refused(opt, [param], np.ones(32, np.float32), "momentum_buffer: expected dtype float32")
+
+
+@STRIDED
+def test_a_gradient_of_a_new_dtype(strided):
+    opt, params, grads = build(strided)
+    grads[1].dtype = np.int64
+    assert_refused(opt, params, grads, r"grad\[1\]: expected dtype float64 like param\[1\], got int64")
+
+
+@STRIDED
+def test_a_gradient_of_a_new_shape(strided):
+    opt, params, grads = build(strided)
+    grads[1].shape = grads[1].shape[::-1]
+    assert_refused(opt, params, grads, r"grad\[1\]: expected shape")
+
+
+@STRIDED
+def test_a_parameter_that_was_closed(strided):
+    opt, params, grads = build(strided)
+    opt.groups[0].params[1].flags.writeable = False
+    assert_refused(opt, params, grads, r"param\[1\]: expected a writable array")
+
+
+def test_a_step_within_a_step():
+    param = np.ones(3)
+
+    def schedule(step):
+        if step:
+            opt.step(np.ones(3))
+        return 0.1
+
+    opt = fastopt.SGD(param, lr=schedule)
+    opt.step(np.ones(3))
+    with pytest.raises(RuntimeError, match="within a step"):
+        opt.step(np.ones(3))
+    assert opt.steps == 1
+    opt.lr = 0.1
+    opt.step(np.ones(3))
+    assert opt.steps == 2
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_optimizers_are_not_copied(copied):
+    with pytest.raises(TypeError, match=r"Adam: cannot be copied or pickled.*state_dict"):
+        copied(fastopt.Adam(np.ones(3)))
+
+
+@pytest.mark.parametrize("name", ["weigth_decay", "amsgrad", "params", "state", "rule"])
+def test_groups_refuse_what_would_have_no_effect(name):
+    opt = fastopt.Adam(np.ones(3))
+    with pytest.raises(AttributeError, match=f"^{name}: expected a hyper-parameter that may be changed"):
+        setattr(opt.groups[0], name, True)
+    opt.groups[0].weight_decay = 0.5
+    assert "weight_decay=0.5" in repr(opt)
+
+
+def test_options_are_named():
+    """Positional ones in PyTorch's order would land elsewhere."""
+    with pytest.raises(TypeError, match="positional"):
+        fastopt.SGD(np.ones(3), 0.1, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"),
+    [
+        (fastopt.SGD, {"momentum": 0.9, "nesterov": 1e-4}),
+        (fastopt.SGD, {"lr_in_velocity": "no"}),
+        (fastopt.Adagrad, {"eps_in_sqrt": 0.01}),
+        (fastopt.RMSprop, {"centered": np.ones(2)}),
+        (fastopt.RMSprop, {"lr_in_velocity": None}),
+        (fastopt.Adam, {"eps_hat": 1}),
+        (fastopt.Adam, {"amsgrad": "False"}),
+    ],
+)
+def test_switches_are_true_or_false(optimizer, options):
+    name = list(options)[-1]
+    with pytest.raises(TypeError, match=f"^{name}: expected True or False, got"):
+        optimizer(np.ones(3), **options)
+
+
+@pytest.mark.parametrize("value", [np.complex128(0.1), np.array("0.1"), np.array([0.1]), 0.1j, "0.1"])
+def test_rates_are_real_numbers(value):
+    opt = fastopt.SGD(np.ones(3))
+    with pytest.raises(TypeError, match=r"^lr: expected a finite number >= 0, got"):
+        opt.lr = value
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.array(0.5), np.float16(0.5), np.int8(1), True])
+def test_numbers_of_numpy_become_python_floats(value):
+    number = _scalars.number("lr", value)
+    assert type(number) is float
+    assert number == value
+
+
+def test_a_step_beyond_every_float():
+    with pytest.raises(ValueError, match=r"^step: expected an integer >= 1 and below"):
+        fastopt.kernels.adam(*np.ones((4, 3)), step=10**400)
+
+
+@pytest.mark.parametrize("rate", [float("nan"), -1.0, None])
+def test_a_schedule_that_returns_no_rate(rate):
+    param = np.ones(3)
+    opt = fastopt.SGD(param, lr=lambda step: rate if step else 0.1)
+    opt.step(np.zeros(3))
+    for ask in (lambda: opt.lr, lambda: opt.step(np.ones(3))):
+        with pytest.raises((TypeError, ValueError), match=r"^lr: expected a finite number"):
+            ask()
+    assert (param == 1).all()
