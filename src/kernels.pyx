@@ -13,7 +13,7 @@ that returns several values keeps the loop scalar.
 cimport numpy as cnp
 from cython cimport floating as real
 from cpython.float cimport PyFloat_CheckExact
-from cpython.long cimport PyLong_CheckExact
+from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
 from libc.math cimport INFINITY, pow
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
@@ -182,10 +182,11 @@ cdef enum:
     MAX_STREAMS = 5
     MAX_SCALARS = 9
     N_RULES = 9
+    ADAM = 7
+    AMSGRAD = 8
     GRAD = 1
     CACHE_LINE = 64  # bytes
     LONG = 1024      # elements from which alignment pays
-    MAX_STEP = 1 << 30
 
 cdef struct rule_t:
     const char *name
@@ -205,8 +206,8 @@ RULES[6] = rule_t(
     b"rmsprop_centered_momentum",
     <update_t>rmsprop_centered_momentum[float], <update_t>rmsprop_centered_momentum[double], 5, 9,
 )
-RULES[7] = rule_t(b"adam", <update_t>adam[float], <update_t>adam[double], 4, 8)
-RULES[8] = rule_t(b"amsgrad", <update_t>amsgrad[float], <update_t>amsgrad[double], 5, 8)
+RULES[ADAM] = rule_t(b"adam", <update_t>adam[float], <update_t>adam[double], 4, 8)
+RULES[AMSGRAD] = rule_t(b"amsgrad", <update_t>amsgrad[float], <update_t>amsgrad[double], 5, 8)
 
 cdef dict NUMBER = {RULES[number].name.decode(): number for number in range(N_RULES)}
 
@@ -529,19 +530,18 @@ cdef bint adam_scalars(
     double *c, step, lr, beta1, beta2, eps, eps_hat, weight_decay, bint decoupled, grad_scale, clip_value,
 ) except -1:
     """The scalars of `adam`, as fastopt/kernels/_scalars.py makes them; False for arguments that need a check."""
-    cdef object number
-    for number in (lr, beta1, beta2, eps, weight_decay, grad_scale, clip_value):
-        if not PyFloat_CheckExact(number):
-            return False
-    if eps_hat is not True and eps_hat is not False:
-        return False
-    if not PyLong_CheckExact(step) or not 1 <= step <= MAX_STEP:
+    cdef int overflow
+    if not (
+        PyFloat_CheckExact(lr) and PyFloat_CheckExact(beta1) and PyFloat_CheckExact(beta2) and PyFloat_CheckExact(eps)
+        and PyFloat_CheckExact(weight_decay) and PyFloat_CheckExact(grad_scale) and PyFloat_CheckExact(clip_value)
+        and PyLong_CheckExact(step) and (eps_hat is True or eps_hat is False)
+    ):
         return False
     cdef double rate = lr, b1 = beta1, b2 = beta2, e = eps, decay = weight_decay, scale = grad_scale, limit = clip_value
-    cdef double t = step, correction
+    cdef double t = PyLong_AsLongAndOverflow(step, &overflow), correction
     if not (
-        0 <= rate < INFINITY and 0 <= b1 < 1 and 0 <= b2 < 1 and 0 <= e < INFINITY and 0 <= decay < INFINITY
-        and -INFINITY < scale < INFINITY and limit >= 0
+        1 <= t and 0 <= rate < INFINITY and 0 <= b1 < 1 and 0 <= b2 < 1 and 0 <= e < INFINITY and 0 <= decay < INFINITY
+        and -INFINITY < scale < INFINITY and limit >= 0 and not overflow
     ):
         return False
     correction = sqrt_of_double(1 - pow(b2, t))
@@ -552,7 +552,7 @@ cdef bint adam_scalars(
 
 
 def apply_adam(
-    str rule, tuple arrays not None, Py_ssize_t limit,
+    tuple arrays not None, Py_ssize_t limit,
     step, lr, beta1, beta2, eps, eps_hat, weight_decay, bint decoupled, grad_scale, clip_value,
 ):
     """`apply` for Adam, from its hyper-parameters: on a small array, scalars made in Python would take most time."""
@@ -565,7 +565,7 @@ def apply_adam(
     sweep = Sweep.__new__(Sweep)
     if not sweep.take(arrays, ()) or sweep.size >= limit:
         return False
-    sweep.sweep(&RULES[<Py_ssize_t>NUMBER[rule]], c, 0, sweep.size)
+    sweep.sweep(&RULES[ADAM if len(arrays) == RULES[ADAM].n_streams else AMSGRAD], c, 0, sweep.size)
     return True
 
 

@@ -407,13 +407,14 @@ def adam(
     >>> params[1].round(6)
     array([0.9, 0.9, 0.9])
     """
-    rule = "adam"
     arrays: tuple[Arrays, ...] = (param, grad, exp_avg, exp_avg_sq)
     if max_exp_avg_sq is not None:
-        rule, arrays = "amsgrad", (*arrays, max_exp_avg_sq)
-    hyper = (step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value)
-    if not _backend.active.apply_adam(rule, arrays, _threads.MIN_SIZE, *hyper):
-        _apply(rule, _ADAM[: len(arrays)], arrays, _scalars.adam(*hyper))
+        arrays = (*arrays, max_exp_avg_sq)
+    if not _backend.active.apply_adam(
+        arrays, _threads.MIN_SIZE, step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value
+    ):
+        scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value)
+        _apply("adam" if max_exp_avg_sq is None else "amsgrad", _ADAM[: len(arrays)], arrays, scalars)
 
 
 def adamw(
@@ -463,10 +464,11 @@ def adamw(
     >>> param.round(6)
     array([0.85, 2.  ])
     """
-    rule = "adam"
     arrays: tuple[Arrays, ...] = (param, grad, exp_avg, exp_avg_sq)
     if max_exp_avg_sq is not None:
-        rule, arrays = "amsgrad", (*arrays, max_exp_avg_sq)
-    hyper = (step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value)
-    if not _backend.active.apply_adam(rule, arrays, _threads.MIN_SIZE, *hyper):
-        _apply(rule, _ADAM[: len(arrays)], arrays, _scalars.adam(*hyper))
+        arrays = (*arrays, max_exp_avg_sq)
+    if not _backend.active.apply_adam(
+        arrays, _threads.MIN_SIZE, step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value
+    ):
+        scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value)
+        _apply("adam" if max_exp_avg_sq is None else "amsgrad", _ADAM[: len(arrays)], arrays, scalars)

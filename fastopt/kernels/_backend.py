@@ -27,8 +27,8 @@ class Backend(Protocol):
     def apply(self, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...], limit: int) -> bool:
         """Bind and sweep fewer than `limit` elements of ordinary arrays at once; return whether it was done."""
 
-    def apply_adam(self, rule: str, arrays: tuple[Any, ...], limit: int, *hyper_parameters: Any) -> bool:
-        """Do what `apply` does, from the arguments of `fastopt.kernels._scalars.adam`."""
+    def apply_adam(self, arrays: tuple[Any, ...], limit: int, *hyper_parameters: Any) -> bool:
+        """Do what `apply` does for Adam, or with five arrays AMSGrad, from the arguments of `_scalars.adam`."""
 
     def bind(self, streams: tuple[Any, ...], others: tuple[Any, ...] = ()) -> Any:
         """Return a sweep over ordinary arrays, or None where they need the chunked one.

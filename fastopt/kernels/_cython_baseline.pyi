@@ -23,7 +23,6 @@ class Sweep:
 def bind(streams: tuple[object, ...], others: tuple[object, ...] = ...) -> Sweep | None: ...
 def apply(rule: str, arrays: tuple[object, ...], scalars: tuple[float, ...], limit: int) -> bool: ...
 def apply_adam(
-    rule: str,
     arrays: tuple[object, ...],
     limit: int,
     step: object,
