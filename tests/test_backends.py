@@ -189,8 +189,8 @@ def test_threads_do_not_write_back_what_others_have_updated(backend, set_threads
 @pytest.mark.parametrize("case", VARIANTS[::4], ids=str)
 def test_threads_over_arrays_worth_sharing(backend, set_threads, case):
     """Sizes at which work is shared out without being told to."""
-    expected = case.arrays((900_001,), np.float32)
-    matrix = {name: array[:-1].reshape(900, 1000) for name, array in copies(expected).items()}
+    expected = case.arrays((2_100_001,), np.float32)
+    matrix = {name: array[:-1].reshape(2100, 1000) for name, array in copies(expected).items()}
     strided = {name: LAYOUTS[4].place(array)[0] for name, array in matrix.items()}
     actual = copies(expected)
     with using(backend):
@@ -255,7 +255,7 @@ def test_a_forked_child_shares_out_work_again():
         import fastopt
 
         fastopt.set_num_threads(2)
-        param, grad = np.zeros(900_001, "f4"), np.ones(900_001, "f4")
+        param, grad = np.zeros(2_100_001, "f4"), np.ones(2_100_001, "f4")
         fastopt.kernels.sgd(param, grad, lr=0.5)
         child = os.fork()
         if child == 0:

@@ -11,7 +11,7 @@ from fastopt.kernels._sweep import Sweep
 T = TypeVar("T")
 
 # Below this many elements handing a range to another thread costs more than it saves.
-MIN_SIZE = 500_000
+MIN_SIZE = 2_000_000
 
 # Ranges are multiples of this many elements: long enough for the cost of taking one, and whole cache lines.
 _GRAIN = 16384
