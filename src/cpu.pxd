@@ -2,17 +2,7 @@
 
 cdef extern from *:
     """
-    #if (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
-    /* The builtins ask the processor, and by XGETBV whether the operating system saves the registers. */
-    static int fastopt_cpu_has_v3(void) {
-        __builtin_cpu_init();
-        return __builtin_cpu_supports("avx2") != 0;
-    }
-    static int fastopt_cpu_has_v4(void) {
-        return fastopt_cpu_has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
-            && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
-    }
-    #elif defined(_MSC_VER) && defined(_M_X64)
+    #if defined(_MSC_VER) && defined(_M_X64)
     #include <intrin.h>
     #include <immintrin.h>
     static int fastopt_cpu_has(unsigned int saved, unsigned int features) {
@@ -29,6 +19,16 @@ cdef extern from *:
     static int fastopt_cpu_has_v3(void) { return fastopt_cpu_has(0x6, 1u << 5); }
     static int fastopt_cpu_has_v4(void) {
         return fastopt_cpu_has(0xe6, 1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31);
+    }
+    #elif (defined(__GNUC__) || defined(__clang__)) && defined(__x86_64__)
+    /* The builtins ask the processor, and by XGETBV whether the operating system saves the registers. */
+    static int fastopt_cpu_has_v3(void) {
+        __builtin_cpu_init();
+        return __builtin_cpu_supports("avx2") != 0;
+    }
+    static int fastopt_cpu_has_v4(void) {
+        return fastopt_cpu_has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")
+            && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
     }
     #else
     static int fastopt_cpu_has_v3(void) { return 0; }

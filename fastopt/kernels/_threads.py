@@ -105,9 +105,10 @@ def _submit(work: Callable[[], T]) -> Future[T] | None:
     """Hand `work` to the pool, or return None where there is none to be had, as at interpreter exit."""
     global _pool
     try:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(max(1, _num_threads - 1), thread_name_prefix="fastopt")
-        return _pool.submit(work)
+        pool = _pool  # which another thread may forget in the meantime
+        if pool is None:
+            pool = _pool = ThreadPoolExecutor(max(1, _num_threads - 1), thread_name_prefix="fastopt")
+        return pool.submit(work)
     except RuntimeError:
         return None
 

@@ -1,0 +1,209 @@
+"""What an installation promises: what is imported, which kernels run, what is said when they are missing."""
+
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+import textwrap
+from importlib.resources import files
+
+import pytest
+
+import fastopt
+from fastopt.kernels import _backend
+
+OPTIONAL = ("joblib", "keras", "matplotlib", "numba", "pooch", "rich", "scipy", "sklearn", "torch", "tqdm")
+
+USE = """
+import numpy as np
+import fastopt
+param = np.ones(3)
+fastopt.Adam(param, lr=0.5).step(np.ones(3))
+assert abs(param - 0.5).max() < 1e-6
+config = fastopt.show_config("dicts")
+print(config["backend"], config["instruction_set"])
+"""
+
+compiled = pytest.mark.skipif(
+    importlib.util.find_spec("fastopt.kernels._cython_baseline") is None,
+    reason="this installation has no compiled kernels",
+)
+
+
+def run_python(*parts, **environment):
+    """Run code in a fresh interpreter; give back its exit code, output and errors."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("FASTOPT_")}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(map(textwrap.dedent, parts))],
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout.split(), done.stderr
+
+
+def without(*modules):
+    """Code that makes modules look as if they were not installed."""
+    return f"""
+        import sys
+
+        class Without:
+            def __init__(self, finder):
+                self.finder = finder
+
+            def find_spec(self, name, path=None, target=None):
+                return None if name in {modules} else self.finder.find_spec(name, path, target)
+
+        sys.meta_path = [Without(finder) for finder in sys.meta_path]
+    """
+
+
+# --------------------------------------------------------------------------------- import
+
+
+def test_import_needs_numpy_alone():
+    names = ", ".join(f"{name!r}" for name in OPTIONAL)
+    code, out, err = run_python(
+        "import fastopt, fastopt.nn, sys",
+        f"print(*[name for name in ({names},) if name in sys.modules])",
+        FASTOPT_BACKEND="" if _backend.active.name == "cython" else "numpy",
+    )
+    assert (code, out) == (0, []), err
+
+
+def test_command_line_starts_without_what_it_may_not_need():
+    code, out, err = run_python(
+        "import fastopt.cli, sys",
+        "print(*[name for name in ('matplotlib', 'numba', 'torch', 'sklearn') if name in sys.modules])",
+        FASTOPT_BACKEND="" if _backend.active.name == "cython" else "numpy",
+    )
+    assert (code, out) == (0, []), err
+
+
+def test_the_version_has_one_source():
+    assert importlib.metadata.version("fastopt") == fastopt.__version__
+
+
+def test_types_are_announced():
+    assert files("fastopt").joinpath("py.typed").is_file()
+
+
+def test_numpy_is_the_only_requirement():
+    needed = [line for line in importlib.metadata.requires("fastopt") or [] if "extra ==" not in line]
+    assert [line.partition(">=")[0] for line in needed] == ["numpy"]
+
+
+# --------------------------------------------------------------------------------- which kernels run
+
+
+@compiled
+@pytest.mark.parametrize("isa", _backend.ISAS)
+def test_instruction_set_is_honoured_or_refused(isa):
+    best = _backend.load("cython").isa
+    code, out, err = run_python(USE, FASTOPT_ISA=isa)
+    if _backend.ISAS.index(isa) >= _backend.ISAS.index(best):
+        assert (code, out) == (0, ["cython", isa]), err
+    else:
+        assert code == 1
+        assert f"ImportError: the {isa} kernels cannot run" in err
+
+
+@compiled
+@pytest.mark.parametrize("supported", _backend.ISAS)
+def test_processor_decides_on_the_instruction_set(monkeypatch, supported):
+    """As if on a processor, or under an operating system, that supports no more than this."""
+    baseline = _backend.load("cython", "baseline")
+    monkeypatch.setattr(baseline, "best_isa", lambda: supported)
+    assert _backend.ISAS.index(_backend.load("cython").isa) >= _backend.ISAS.index(supported)
+    for isa in _backend.ISAS[: _backend.ISAS.index(supported)]:
+        with pytest.raises(ImportError, match=f"the {isa} kernels cannot run.*supports {supported} at best"):
+            _backend.load("cython", isa)
+
+
+@pytest.mark.parametrize("variable", ["FASTOPT_BACKEND", "FASTOPT_ISA"])
+def test_unknown_choice_is_refused(variable):
+    code, _, err = run_python(USE, **{variable: "avx9"})
+    assert code == 1
+    assert f"ValueError: {variable}: expected one of" in err
+    assert "got 'avx9'" in err
+
+
+def test_instruction_set_of_a_backend_that_has_none_is_refused():
+    code, _, err = run_python(USE, FASTOPT_BACKEND="numpy", FASTOPT_ISA="baseline")
+    assert code == 1
+    assert "ValueError: FASTOPT_ISA" in err
+
+
+@pytest.mark.parametrize("empty", ["FASTOPT_BACKEND", "FASTOPT_ISA", "FASTOPT_NUM_THREADS"])
+def test_empty_variable_is_none(empty):
+    given = {"FASTOPT_BACKEND": _backend.active.name} if _backend.active.name != "cython" else {}
+    code, _, err = run_python(USE, **given | {empty: given.get(empty, "")})
+    assert code == 0, err
+
+
+# --------------------------------------------------------------------------------- kernels that are missing
+
+MODULES = tuple(f"fastopt.kernels._cython_{isa}" for isa in _backend.ISAS)
+
+
+def test_missing_kernels_are_mentioned_once():
+    code, out, err = run_python(without(*MODULES, "numba"), USE, "import importlib; importlib.reload(fastopt)")
+    assert (code, out) == (0, ["numpy", "None"]), err
+    assert err.count("RuntimeWarning") == 1
+    assert "install a C compiler" in err
+    assert "fastopt[numba]" in err
+    assert "FASTOPT_BACKEND=numpy silences this warning" in err
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_naming_a_fallback_silences_the_warning(backend):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"no {backend} here")
+    code, out, err = run_python(without(*MODULES), USE, FASTOPT_BACKEND=backend)
+    assert (code, out, err) == (0, [backend, "None"], "")
+
+
+@pytest.mark.parametrize(
+    ("backend", "missing", "advice"),
+    [("cython", MODULES, "install a C compiler"), ("numba", ("numba",), 'pip install "fastopt[numba]"')],
+)
+def test_backend_that_cannot_be_had_is_refused(backend, missing, advice):
+    code, _, err = run_python(without(*missing), USE, FASTOPT_BACKEND=backend)
+    assert code == 1
+    assert "ImportError" in err.splitlines()[-1]
+    assert advice in err.splitlines()[-1]
+
+
+def test_kernels_that_do_not_load_are_said_to_be_so():
+    broken = f"""
+        import importlib.util
+        import sys
+
+        class Broken:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                if name == {MODULES[-1]!r}:
+                    raise ImportError("wrong ELF class")
+
+        sys.meta_path.insert(0, Broken)
+    """
+    code, _, err = run_python(broken, USE, FASTOPT_BACKEND="cython")
+    assert (code, err.splitlines()[-1]) == (
+        1,
+        "ImportError: the compiled kernels cannot be loaded (wrong ELF class)",
+    )
+    code, out, err = run_python(broken, without("numba"), USE)
+    assert (code, out) == (0, ["numpy", "None"]), err
+    assert "RuntimeWarning" in err
+    assert "wrong ELF class" in err
+
+
+@compiled
+def test_build_without_an_instruction_set_runs_the_next_one():
+    code, out, err = run_python(without(*MODULES[:-1]), USE)
+    assert (code, out, err) == (0, ["cython", "baseline"], "")
+    code, _, err = run_python(without(*MODULES[:-1]), USE, FASTOPT_ISA=_backend.load("cython").isa)
+    assert (code, "this build has none" in err) == (1, True) or _backend.load("cython").isa == "baseline"

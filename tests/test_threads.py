@@ -1,0 +1,392 @@
+"""Several threads, forks, exits and sub-interpreters: nothing hangs, nothing is lost, every bit as in one thread."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+from harness import assert_same_bits
+
+import fastopt
+from fastopt import kernels
+from fastopt.kernels import _backend, _threads
+from fastopt.kernels._sweep import prepare
+
+THREADS = 4
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is a Unix call")
+
+
+def in_threads(*calls):
+    """Call all at the same moment, each in a thread of its own, and raise what the first of them raised."""
+    start, errors = threading.Barrier(len(calls)), []
+
+    def run(call):
+        start.wait()
+        try:
+            call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a thread hangs"
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def switch_often():
+    """Let the interpreter change threads as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def run_python(*parts, **environment):
+    """Run code in a fresh interpreter that must end in time; give back its exit code, output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-c", "".join(map(textwrap.dedent, parts))],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout.split(), done.stderr
+
+
+class Training:
+    """An optimizer over two arrays, whose gradients depend on the parameters."""
+
+    def __init__(self, make, seed, size=3001):
+        rng = np.random.default_rng(seed)
+        self.params = [rng.normal(size=size), rng.normal(size=(size // 7, 7)).astype(np.float32)]
+        self.opt = make(self.params)
+
+    def run(self, steps=30):
+        for _ in range(steps):
+            self.opt.step([p - np.sign(p) for p in self.params])
+        return self
+
+    @property
+    def arrays(self):
+        return [
+            *self.params,
+            *(array for group in self.opt.groups for state in group.state.values() for array in state),
+        ]
+
+
+MAKERS = (
+    lambda params: fastopt.SGD(params, lr=0.1, momentum=0.9),
+    lambda params: fastopt.Adagrad(params, lr=0.1),
+    lambda params: fastopt.RMSprop(params, lr=0.01, centered=True, momentum=0.9),
+    lambda params: fastopt.AdamW(params, lr=0.01, amsgrad=True),
+)
+
+
+@pytest.mark.parametrize("pool_threads", [1, 2])
+def test_optimizers_in_threads_of_their_own(set_threads, share_all, switch_often, pool_threads):
+    set_threads(pool_threads)
+    together = [Training(make, seed) for seed, make in enumerate(MAKERS)]
+    in_threads(*(training.run for training in together))
+    for seed, (make, training) in enumerate(zip(MAKERS, together, strict=True)):
+        for actual, expected in zip(training.arrays, Training(make, seed).run().arrays, strict=True):
+            assert_same_bits(actual, expected, type(training.opt).__name__)
+
+
+@pytest.mark.parametrize("pool_threads", [1, 2])
+@pytest.mark.parametrize("layout", ["contiguous", "strided"])
+def test_one_optimizer_in_several_threads(set_threads, share_all, switch_often, pool_threads, layout):
+    """Its steps happen one after the other: none is lost, and none sees another's gradients."""
+    set_threads(pool_threads)
+    steps, stride = 50, {"contiguous": 1, "strided": 2}[layout]
+    params = [np.zeros(size * stride)[::stride] for size in (40_001, 17, 30_000)]
+    opt = fastopt.SGD(params, lr=0.25)
+
+    def run(thread):
+        for _ in range(steps):
+            opt.step([np.full(p.shape, float(thread)) for p in params])
+
+    in_threads(*(lambda thread=thread: run(thread) for thread in range(1, THREADS + 1)))
+    assert opt.steps == THREADS * steps
+    for param in params:
+        # Sums of quarters are exact, so their order does not matter.
+        assert (param == -0.25 * steps * sum(range(1, THREADS + 1))).all()
+
+
+def test_number_of_threads_changes_during_steps(set_threads, share_all, switch_often):
+    set_threads(2)
+    changed = Training(MAKERS[-1], 0)
+
+    def change():
+        for n in (1, 3, 2, 4) * 10:
+            fastopt.set_num_threads(n)
+            time.sleep(1e-3)
+
+    in_threads(changed.run, change)
+    for actual, expected in zip(changed.arrays, Training(MAKERS[-1], 0).run().arrays, strict=True):
+        assert_same_bits(actual, expected)
+
+
+@pytest.mark.parametrize("name", ["cython", "numpy"])
+def test_a_range_of_strided_arrays_leaves_the_others_alone(monkeypatch, name):
+    """What another thread writes to its range, at whatever moment, is not written back from a buffer of this one."""
+    if name == "cython" and _backend.active.name != "cython":
+        pytest.skip("this installation has no compiled kernels")
+    param, make = np.zeros(40_000)[::2], np.nditer
+
+    def nditer(operands, *args, **options):
+        made = make(operands, *args, **options)
+        operands[0][:9000] = 7.0
+        return made
+
+    with _backend.using(name):
+        sweep = prepare(("param", "grad"), (param, np.ones(20_000)))
+        monkeypatch.setattr(np, "nditer", nditer)
+        sweep.run("sgd", (1.0, np.inf, 0.0, 0.5), 9000, 20_000)
+    assert (param[:9000] == 7.0).all()
+    assert (param[9000:] == -0.5).all()
+
+
+def test_norm_in_several_threads(set_threads, monkeypatch):
+    monkeypatch.setattr(_threads, "MIN_SIZE", 1)
+    set_threads(2)
+    grads = [np.random.default_rng(0).normal(size=size) for size in (200_000, 77)]
+    expected, norms = kernels.clip_grad_norm(grads, 1.0), []
+    in_threads(*[lambda: norms.append(kernels.clip_grad_norm(grads, 1.0))] * THREADS)
+    assert norms == [expected] * THREADS
+
+
+def test_an_error_in_one_thread_leaves_the_others_alone(set_threads, share_all):
+    set_threads(2)
+    good, bad = Training(MAKERS[0], 0), Training(MAKERS[0], 1)
+
+    def fail():
+        for _ in range(30):
+            with pytest.raises(ValueError, match="grad"):
+                bad.opt.step([np.zeros(2), np.zeros(3)])
+
+    in_threads(good.run, fail)
+    assert (good.opt.steps, bad.opt.steps) == (30, 0)
+    for actual, expected in zip(good.arrays, Training(MAKERS[0], 0).run().arrays, strict=True):
+        assert_same_bits(actual, expected)
+
+
+# --------------------------------------------------------------------------------- whole processes
+
+SETTING = """
+    import os
+    import threading
+    import warnings
+    import numpy as np
+    import fastopt
+    warnings.simplefilter("ignore")  # Python >= 3.12 warns of any fork beside threads
+    fastopt.set_num_threads(2)
+    param, grad = np.zeros(2_100_001, "f4"), np.ones(2_100_001, "f4")
+    opt = fastopt.SGD(param, lr=0.25)
+    opt.step(grad)
+"""
+
+
+@needs_fork
+def test_fork_while_another_thread_steps():
+    """The child steps on, with an optimizer of its own, whatever the other thread was in the middle of."""
+    code, out, err = run_python(
+        SETTING,
+        """
+        mine = np.zeros(2_100_001, "f4")
+        own = fastopt.SGD(mine, lr=0.5)
+        stop = threading.Event()
+
+        def keep_stepping():
+            while not stop.is_set():
+                opt.step(grad)
+
+        thread = threading.Thread(target=keep_stepping)
+        thread.start()
+        codes = []
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                own.step(grad)
+                os._exit(0 if (mine == -0.5).all() else 7)
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        stop.set()
+        thread.join()
+        print(*codes, (param == -0.25 * opt.steps).all())
+        """,
+    )
+    assert (code, out) == (0, ["0"] * 10 + ["True"]), err
+
+
+@needs_fork
+def test_children_of_multiprocessing_step():
+    code, out, err = run_python(
+        SETTING,
+        """
+        import multiprocessing
+
+        def child(queue):
+            opt.step(grad)
+            queue.put(float(param[-1]))
+
+        context = multiprocessing.get_context("fork")
+        queue = context.Queue()
+        process = context.Process(target=child, args=(queue,))
+        process.start()
+        print(queue.get(timeout=30), param[-1])
+        process.join(30)
+        print(process.exitcode)
+        """,
+    )
+    assert (code, out) == (0, ["-0.5", "-0.25", "0"]), err
+
+
+def test_exit_with_an_idle_pool():
+    code, out, err = run_python(SETTING, "print('end')")
+    assert (code, out, err) == (0, ["end"], "")
+
+
+def test_exit_while_a_daemon_thread_steps():
+    code, out, err = run_python(
+        SETTING,
+        """
+        def keep_stepping():
+            while True:
+                opt.step(grad)
+
+        threading.Thread(target=keep_stepping, daemon=True).start()
+        while opt.steps < 3:
+            pass
+        print("end")
+        """,
+    )
+    assert (code, out, err) == (0, ["end"], "")
+
+
+def test_steps_at_interpreter_exit():
+    """No new threads can be had then: the step runs in the thread that calls it."""
+    code, out, err = run_python(
+        """
+        import atexit
+        import numpy as np
+        import fastopt
+
+        def last_step():
+            opt.step(grad)
+            print((param == -0.5).all())
+
+        fastopt.set_num_threads(2)
+        param, grad = np.zeros(2_100_001), np.ones(2_100_001)
+        opt = fastopt.SGD(param, lr=0.5)
+        atexit.register(last_step)
+        """
+    )
+    assert (code, out, err) == (0, ["True"], "")
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="asks CPython's own module for a sub-interpreter")
+def test_sub_interpreter_falls_back_or_refuses():
+    """The kernels load in one interpreter only, and say so; whether NumPy loads in another is NumPy's to say."""
+    code, out, err = run_python(
+        """
+        import sys
+        import textwrap
+        import numpy as np
+        import fastopt
+        param = np.ones(3)
+        opt = fastopt.SGD(param, lr=0.25)
+        opt.step(np.ones(3))
+        if sys.version_info >= (3, 13):
+            import _interpreters as interpreters
+        else:
+            import _xxsubinterpreters as interpreters
+
+        source = '''
+        import warnings
+        warnings.simplefilter("ignore")
+        try:
+            import numpy as np
+            import fastopt
+            param = np.ones(3)
+            fastopt.SGD(param, lr=0.5).step(np.ones(3))
+        except Exception as error:  # NumPy itself breaks in places: it supports one interpreter
+            print("refused" if str(error) else "nothing said")
+        else:
+            print("stepped" if (param == 0.5).all() else param)
+        '''
+        interpreter = interpreters.create()
+        failure = interpreters.run_string(interpreter, textwrap.dedent(source))
+        if failure is not None:
+            print(failure)
+        # NumPy 2.1 does not survive the end of a sub-interpreter, so none ends here.
+        opt.step(np.ones(3))
+        print((param == 0.5).all())
+        """
+    )
+    assert code == 0, err
+    assert out in (["stepped", "True"], ["refused", "True"]), err
+
+
+# --------------------------------------------------------------------------------- how many CPUs there are
+
+
+def test_affinity_bounds_the_threads():
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system has no affinity masks")
+    code, out, err = run_python(
+        """
+        import os
+        os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+        import fastopt
+        print(fastopt.get_num_threads())
+        """,
+        FASTOPT_NUM_THREADS="",
+    )
+    assert (code, out) == (0, ["1"]), err
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [
+        ("max 100000", 8),
+        ("250000 100000", 2),
+        ("300000 100000", 3),
+        ("20000 100000", 1),
+        ("1600000 100000", 8),
+        ("", 8),
+        ("nonsense", 8),
+    ],
+)
+def test_control_group_quota_bounds_the_threads(monkeypatch, tmp_path, quota, expected):
+    file = tmp_path / "cpu.max"
+    file.write_text(quota)
+    monkeypatch.setattr(_threads.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(_threads, "open", lambda path: file.open(), raising=False)
+    assert _threads._available_cpus() == expected
+
+
+def test_no_control_group(monkeypatch):
+    def no_file(path):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(_threads.os, "sched_getaffinity", lambda pid: {0, 1, 5}, raising=False)
+    monkeypatch.setattr(_threads, "open", no_file, raising=False)
+    assert _threads._available_cpus() == 3
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.0, "2", None, True])
+def test_wrong_number_of_threads(set_threads, bad):
+    before = fastopt.get_num_threads()
+    with pytest.raises((TypeError, ValueError), match=r"^n: expected an integer >= 1, got"):
+        set_threads(bad)
+    assert fastopt.get_num_threads() == before
