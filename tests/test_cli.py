@@ -144,6 +144,26 @@ def test_targets_of_a_regression_may_be_large(run, tmp_path):
     assert json.loads(out)["validation"]["loss"] < 0.05
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e20, 1e30])
+def test_targets_of_any_size_are_learnt_alike(run, scale):
+    X = np.random.default_rng(0).uniform(-1, 1, (100, 2))
+    words = ["train", "t.npz", "--lr", 0.01, "--epochs", 5, "--no-plot", "--quiet", "--json", "-"]
+    losses = []
+    for factor in (1.0, scale):
+        np.savez("t.npz", X=X, y=factor * X[:, 0])
+        code, out, _ = run(*words)
+        assert code == 0
+        losses.append(json.loads(out)["validation"]["loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_the_guard_of_the_example_is_needed(run):
+    (line,) = [line for line in examples()["train"] if "--guard" in line]
+    code, _, err = run(*shlex.split(line.replace("--guard", "--no-plot"))[1:])
+    assert code == 1
+    assert "the loss became" in err
+
+
 def test_pictures_of_image_data(run):
     pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
     code, out, _ = run("train", "digits", "--epochs", 1, "--plot", "d.svg")

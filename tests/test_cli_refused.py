@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from cli_harness import process, runner
 
+from fastopt.cli import COMMANDS, build_parser
+
 run = pytest.fixture(runner)
 
 REFUSED = [
@@ -36,7 +38,11 @@ REFUSED = [
     ("train --data empty", "--data: only for fashion-mnist, not for spiral"),
     ("train sine --classes 3", "--classes: only for spiral, vertical, not for sine"),
     ("train --target x", "--target: only for a .npz or .csv, not for spiral"),
-    ("train --samples 100000000000000", "not enough memory"),
+    ("train --samples 100000000000000", "--samples: expected a whole number <= 10000000, got '100000000000000'"),
+    ("train --classes 99999999999999999999999999", "--classes: expected a whole number <= 100000, got '9999"),
+    ("train --hidden 1000000000", "argument --hidden: expected widths <= 1000000, got '1000000000'"),
+    (f"train --hidden {','.join(200 * ['1000000'])}", "not enough memory"),
+    ("train vertical --noise 1e308", "noise: expected a number from 0 to 1e6, got 1e+308"),
     ("train --rho 0.9", "--rho: adam has no such setting"),
     ("train --optimizer sgd --betas 0.9,0.99", "--betas: sgd has no such setting"),
     ("train --cycle-momentum", "--cycle-momentum: needs --schedule one-cycle or cyclical"),
@@ -61,6 +67,7 @@ REFUSED = [
     ("train --animate x.png", "--animate: expected a file name ending in .gif or .mp4, got 'x.png'"),
     ("train --json nosuch/x.json", "--json: the folder of 'nosuch/x.json' does not exist"),
     ("train --json bad.csv/x.json", "--json: the folder of 'bad.csv/x.json' does not exist"),
+    ("train --checkpoint=", "--checkpoint: expected a file name ending in .npz, got ''"),
     ("train --checkpoint x.zip", "--checkpoint: expected a file name ending in .npz, got 'x.zip'"),
     ("train --resume nosuch.npz", "--resume: there is no file 'nosuch.npz'"),
     ("train --resume bad.npz", "bad.npz: not a file saved by fastopt, or damaged"),
@@ -77,6 +84,10 @@ REFUSED = [
     ("schedule step-decay --step-size 1.5", "--step-size: expected a whole number, got '1.5'"),
     ("schedule one-cycle --nope 1", "unrecognized arguments: --nope 1"),
     ("schedule cyclical --base-lr 1 --max-lr 0.1", "base_lr: expected at most max_lr = 0.1, got 1.0"),
+    ("schedule constant --steps 99999999999999999", "--steps: expected a whole number <= 1000000, got '9999"),
+    ("schedule one-cycle --total-steps 9999999999", "--steps: expected at most 1000000 to show"),
+    ("schedule piecewise-constant --values=--", "argument --values: expected a value, got '--'"),
+    ("descend --steps 99999999999999999999", "--steps: expected a whole number <= 1000000, got '9999"),
     ("descend nosuch", "round: expected one of too small, still too small"),
     ("descend good --lr 0.1", "--lr: the settings of the round 'good' are fixed"),
     ("descend --momentum 0.5", "--momentum: needs --lr"),
@@ -87,7 +98,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[words for words, _ in REFUSED])
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[words[:60] for words, _ in REFUSED])
 def test_refused_in_one_sentence(run, tmp_path, words, message):
     (tmp_path / "empty").mkdir()
     (tmp_path / "folder.csv").mkdir()
@@ -108,6 +119,21 @@ def test_refused_in_one_sentence(run, tmp_path, words, message):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def options_with_a_value():
+    for name in COMMANDS:
+        command = build_parser([name])._subparsers._group_actions[0].choices[name]
+        for action in command._actions:
+            if action.option_strings and action.nargs is None:
+                yield name, action.option_strings[-1]
+
+
+@pytest.mark.parametrize(("command", "option"), list(options_with_a_value()))
+def test_two_dashes_are_no_value(run, command, option):
+    code, _, err = run(command, f"{option}=--")
+    message = f"argument {option}: expected a value, got '--'"
+    assert (code, err) == (2, f"fastopt {command}: {message} (see fastopt {command} --help)\n")
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
 def test_unwritable_files_are_refused(run, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
@@ -117,17 +143,19 @@ def test_unwritable_files_are_refused(run, tmp_path):
         assert f"{option}: 'locked/{name}' cannot be written" in err
 
 
-def test_a_diverged_run_says_why_and_what_to_try(run):
-    words = ["train", "sine", "--optimizer", "sgd", "--lr", "1000", "--activation", "relu", "--epochs", "100"]
+@pytest.mark.parametrize("command", ["train", "landscape"])
+def test_a_diverged_run_says_why_and_what_to_try(run, command):
+    words = [command, "sine", "--optimizer", "sgd", "--lr", "1000", "--activation", "relu", "--epochs", "100"]
     code, _, err = run(*words, "--no-plot", "--json", "result.json")
     assert code == 1
-    result = json.loads(Path("result.json").read_text())
-    assert result["status"] == "failed"
-    assert result["error"] in err
+    if command == "train":
+        result = json.loads(Path("result.json").read_text())
+        assert result["status"] == "failed"
+        assert result["error"] in err
     assert err.count("\n") == 1
     assert "the loss began to rise" in err
     assert "--clip-norm 1" in err
-    assert "--guard" in err
+    assert "fastopt train --guard" in err
     assert "ExplosionGuard" not in err
 
 

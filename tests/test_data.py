@@ -3,6 +3,7 @@
 import gzip
 import struct
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -102,11 +103,15 @@ def test_digits_are_scaled_and_split() -> None:
         ({"samples": 2.5}, TypeError, r"samples: expected a whole number, got 2\.5"),
         ({"classes": -1}, ValueError, "classes: expected at least 1, got -1"),
         ({"classes": True}, TypeError, "classes: expected a whole number, got True"),
+        ({"noise": -0.1}, ValueError, r"noise: expected a number from 0 to 1e6, got -0\.1"),
+        ({"noise": float("nan")}, ValueError, "noise: expected a number from 0 to 1e6, got nan"),
+        ({"noise": 1e308}, ValueError, r"noise: expected a number from 0 to 1e6, got 1e\+308"),
     ],
 )
-def test_bad_counts_are_named(arguments: dict[str, Any], error: Any, message: str) -> None:
-    with pytest.raises(error, match=message):
-        data.spiral(**arguments)
+def test_bad_numbers_are_named(arguments: dict[str, Any], error: Any, message: str) -> None:
+    for generate in (data.spiral, data.vertical):
+        with pytest.raises(error, match=message):
+            generate(**arguments)
 
 
 # Splitting.
@@ -302,6 +307,20 @@ def test_csv_with_class_names(tmp_path: Path, header: str) -> None:
         np.testing.assert_array_equal(y, X[:, 0] % 2)
 
 
+def test_a_header_may_have_numbers(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{2 * i},{i + 0.5}\n" for i in range(10))
+    for header in ("0,1,price\n", "id,1,price\n", "0, 1 ,price\n"):
+        d = data.load_table(write(tmp_path / "t.csv", header + rows), standardize=False)
+        assert (d.task, len(d.X) + len(d.X_test)) == ("regression", 10)
+        np.testing.assert_array_equal(d.X[:, 1], 2 * d.X[:, 0])
+        np.testing.assert_array_equal(d.y[:, 0], d.X[:, 0] + 0.5)
+    d = data.load_table(write(tmp_path / "t.csv", "0,1,2\n" + rows), target="1", standardize=False)
+    assert len(d.X) + len(d.X_test) == 10
+    with pytest.raises(ValueError, match="line 1 is the only one with 'colour' in column 3"):
+        data.load_table(write(tmp_path / "t.csv", "0,1,colour\n" + ROWS))
+    assert len(data.load_table(write(tmp_path / "t.csv", "0,1,colour\n" + ROWS), target="colour").classes) == 2
+
+
 def test_csv_target_by_name_and_semicolons(tmp_path: Path) -> None:
     rows = "".join(f"{i / 2};{i};{i + 1}\n" for i in range(10))
     path = write(tmp_path / "t.csv", "height;a;b\n" + rows)
@@ -374,6 +393,7 @@ def test_damaged_csv_files_are_named(tmp_path: Path, text: str, message: str) ->
         ({"X": np.full((3, 2), "a"), "y": np.arange(3)}, "X: expected numbers"),
         ({"X": np.full((3, 2), np.nan), "y": np.arange(3)}, "X has NaN or infinite values"),
         ({"X": np.ones((3, 2)), "y": np.array([1.5, np.inf, 0])}, "y has NaN or infinite"),
+        ({"X": np.full((3, 2), np.finfo(np.longdouble).max), "y": np.arange(3)}, "X has values too large for float32"),
         ({"X": np.ones((3, 2)), "y": np.array([None, 1, 2])}, "not a readable .npz file"),
         (
             {"X": np.ones((3, 2)), "y": np.arange(3), "X_test": np.ones((1, 3)), "y_test": [0]},
@@ -391,6 +411,22 @@ def test_unfit_npz_files_are_named(tmp_path: Path, arrays: dict[str, Any], messa
     with pytest.raises(ValueError, match=message) as caught:
         data.load_table(path)
     assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("damage", ["member", "encrypted", "method"])
+def test_odd_zips_are_named(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "t.npz"
+    np.savez(path, X=np.ones((3, 2)), **({} if damage == "member" else {"y": np.arange(3)}))
+    if damage == "member":
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr("y", "0 1 2")
+    else:
+        content = bytearray(path.read_bytes())
+        entry = content.index(b"PK\x01\x02")  # of the first member, in the list at the end
+        content[entry + 8 : entry + 12] = b"\x01\0\0\0" if damage == "encrypted" else b"\0\0\x63\0"
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"t\.npz: not a readable \.npz file"):
+        data.load_table(path)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 100, -30])

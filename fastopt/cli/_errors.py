@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 #: Errors that come from what the user gave, wherever they are noticed. All others are bugs, and show as such.
 REFUSED = (ValueError, OSError, ImportError, MemoryError, OverflowError)
@@ -20,6 +20,12 @@ class Parser(argparse.ArgumentParser):
         say(self.prog, f"{message} (see {self.prog} --help)")
         raise SystemExit(2)
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # Before Python 3.13, argparse drops the value of --option=-- and stores an empty list.
+        if action.option_strings and arg_strings == ["--"]:
+            raise argparse.ArgumentError(action, "expected a value, got '--'")
+        return super()._get_values(action, arg_strings)
+
 
 def say(prog: str, message: str) -> None:
     """Write one line to standard error."""
@@ -32,4 +38,10 @@ def sentence(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}" if str(error) else "not enough memory"
+    if isinstance(error, FloatingPointError):
+        advice = {"clip_norm=1.0": "--clip-norm 1", "callbacks=[ExplosionGuard()]": "fastopt train --guard"}
+        message = str(error)
+        for python, option in advice.items():
+            message = message.replace(python, option)
+        return message
     return str(error) or type(error).__name__

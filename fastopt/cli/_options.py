@@ -13,7 +13,7 @@ from fastopt.kernels._backend import BACKENDS
 Arguments = argparse._ActionsContainer
 
 
-def count(least: int = 1) -> Callable[[str], int]:
+def count(least: int = 1, most: int = 10**9) -> Callable[[str], int]:
     """Make the type of a whole number."""
 
     def convert(text: str) -> int:
@@ -23,6 +23,8 @@ def count(least: int = 1) -> Callable[[str], int]:
             value = least - 1
         if value < least:
             raise argparse.ArgumentTypeError(f"expected a whole number >= {least}, got {text!r}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"expected a whole number <= {most}, got {text!r}")
         return value
 
     return convert
@@ -56,6 +58,8 @@ def widths(text: str) -> tuple[int, ...]:
         values = (0,)
     if min(values) < 1:
         raise argparse.ArgumentTypeError(f"expected widths such as 64 or 128,64, or none, got {text!r}")
+    if max(values) > 10**6:
+        raise argparse.ArgumentTypeError(f"expected widths <= {10**6}, got {text!r}")
     return values
 
 
@@ -78,13 +82,17 @@ def add_data(parser: argparse.ArgumentParser) -> Arguments:
         "(y in the last column)",
     )
     group = parser.add_argument_group("data")
-    group.add_argument("--samples", type=count(), metavar="N", help="samples per class of spiral, vertical; of sine")
-    group.add_argument("--classes", type=count(2), metavar="N", help="classes of spiral and vertical")
+    group.add_argument(
+        "--samples", type=count(most=10**7), metavar="N", help="samples per class of spiral, vertical; of sine"
+    )
+    group.add_argument("--classes", type=count(2, 10**5), metavar="N", help="classes of spiral and vertical")
     group.add_argument("--noise", type=real(), metavar="X", help="noise of spiral and vertical")
     group.add_argument("--data", dest="folder", metavar="DIR", help="folder with the files of fashion-mnist")
-    group.add_argument("--target", metavar="COLUMN", help="header of the column that is y in a .csv")
+    group.add_argument("--target", metavar="COLUMN", help="header of the column that is y in a .csv (the last)")
     group.add_argument("--task", choices=("classification", "regression"), help="what to learn from a .npz or .csv")
-    group.add_argument("--seed", type=count(0), metavar="N", help="seed of data, weights, dropout, shuffling (0)")
+    group.add_argument(
+        "--seed", type=count(0, 2**32 - 1), metavar="N", help="seed of data, weights, dropout, shuffling (0)"
+    )
     return group
 
 

@@ -188,9 +188,10 @@ def load_data(settings: Settings) -> "Dataset":
 
 def _standardized(dataset: "Dataset") -> "Dataset":
     """Scale targets to mean 0 and deviation 1: no rate suits house prices and percentages alike."""
-    mean, scale = dataset.y.mean(axis=0), dataset.y.std(axis=0)
+    # The squares of large targets do not fit into float32.
+    mean, scale = dataset.y.mean(axis=0, dtype="float64"), dataset.y.std(axis=0, dtype="float64")
     scale[scale == 0] = 1.0
-    y, y_test = ((values - mean) / scale for values in (dataset.y, dataset.y_test))
+    y, y_test = (((values - mean) / scale).astype(values.dtype) for values in (dataset.y, dataset.y_test))
     return dataclasses.replace(dataset, y=y, y_test=y_test)
 
 

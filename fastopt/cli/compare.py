@@ -5,7 +5,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from fastopt.cli import _options
-from fastopt.cli._errors import UsageError
+from fastopt.cli._errors import UsageError, sentence
 from fastopt.cli._output import check_outputs, draw, progress, show, show_table, write_json
 from fastopt.cli._setup import (
     OPTIMIZERS,
@@ -145,7 +145,7 @@ def _train(settings: Settings, dataset: "Dataset", move: "Progress | None") -> d
         result["diverged"] = None
     except nn.Diverged as error:
         history = training.history
-        result["diverged"] = str(error)
+        result["diverged"] = sentence(error)
     steps = max(training.step, 1)
     result |= {
         "steps": training.step,

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--start", type=_options.real(-100, below=100), default=-10.5, metavar="X", help="where to begin (-10.5)"
     )
-    group.add_argument("--steps", type=_options.count(), metavar="N", help="number of steps")
+    group.add_argument("--steps", type=_options.count(most=10**6), metavar="N", help="number of steps")
     _options.add_backend(group)
     _options.add_output(parser, PICTURE, moving=True)
 

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("range test")
     group.add_argument("--lr-min", type=_options.real(above=True), default=1e-7, metavar="X", help="first rate (1e-7)")
     group.add_argument("--lr-max", type=_options.real(above=True), default=10.0, metavar="X", help="last rate (10)")
-    group.add_argument("--steps", type=_options.count(2), default=100, metavar="N", help="updates (100)")
+    group.add_argument("--steps", type=_options.count(2, 10**6), default=100, metavar="N", help="updates (100)")
     group.add_argument("--mode", choices=("exponential", "linear"), default="exponential", help="how the rate grows")
     group.add_argument("--beta", type=_options.real(below=1), default=0.98, metavar="X", help="smoothing (0.98)")
     group.add_argument(

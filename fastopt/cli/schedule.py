@@ -35,6 +35,9 @@ fastopt schedule NAME --help shows the arguments of a schedule. Names may also b
 
 PICTURE = "fastopt-schedule.png"
 
+#: Steps that can be shown.
+MOST = 10**6
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add a parser for each schedule."""
@@ -53,9 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         for argument, field in arguments(cls).items():
             _add(group, cls, argument, field, notes.get(argument, ""))
         how = one.add_argument_group("what to show")
-        how.add_argument("--steps", type=_options.count(), metavar="N", help="updates (the length given, else 1000)")
         how.add_argument(
-            "--warmup", type=_options.count(), metavar="N", help="rise to the first rate over N updates before"
+            "--steps", type=_options.count(most=MOST), metavar="N", help="updates (the length given, else 1000)"
+        )
+        how.add_argument(
+            "--warmup", type=_options.count(most=MOST), metavar="N", help="rise to the first rate over N updates before"
         )
         how.add_argument("--log", action="store_true", help="logarithmic axis")
         _options.add_output(one, PICTURE)
@@ -107,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"--{option.replace('_', '-').lower()}:{rest}") from None
     warmup = args.warmup or 0
     steps = args.steps or warmup + next((values[name] for name in LENGTHS if name in values), 1000)
+    if steps > MOST:
+        raise UsageError(f"--steps: expected at most {MOST} to show, got {steps}")
     missing = [
         name for name in arguments(cls) if name in RATES and required(arguments(cls)[name]) and name not in values
     ]

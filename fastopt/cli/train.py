@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastopt.cli import _options
-from fastopt.cli._errors import UsageError, say
+from fastopt.cli._errors import UsageError, say, sentence
 from fastopt.cli._output import beside, check_file, check_outputs, draw, has_terminal, show, show_table, write_json
 from fastopt.cli._setup import (
     NAMES,
@@ -34,7 +34,7 @@ examples:
   fastopt train spiral --preset nnfs-adam-0.05 --epochs 301
   fastopt train sine --schedule one-cycle:pct_start=0.2 --cycle-momentum --epochs 501
   fastopt train vertical --samples 50 --noise 0.2 --optimizer momentum --lr 1 --batch-size 32 --epochs 400 --snapshots 5
-  fastopt train spiral --optimizer momentum --lr 1000 --decay 0 --guard --epochs 2001
+  fastopt train sine --samples 300 --optimizer momentum --lr 30 --guard --epochs 501
   fastopt train spiral --epochs 400 --checkpoint run.npz --json run.json
   fastopt train --resume run.npz --epochs 800
 """
@@ -100,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
     if args.list_presets:
         return _list_presets()
     settings = settings_of(args)
-    args.checkpoint = args.checkpoint or args.resume
+    if args.checkpoint is None:
+        args.checkpoint = args.resume
     if args.checkpoint is not None:
         check_file("--checkpoint", args.checkpoint, (".npz",))
     picture = check_outputs(args, PICTURE)
@@ -234,8 +235,7 @@ class _Run:
             with printed_rescues(quiet=self.args.quiet):
                 training.run(self.args.resume)
         except nn.Diverged as error:
-            message = str(error).replace("clip_norm=1.0", "--clip-norm 1")
-            message = message.replace("callbacks=[ExplosionGuard()]", "--guard")
+            message = sentence(error)
             if self.args.checkpoint is not None and Path(self.args.checkpoint).exists():
                 message += f" (the run before that is in {self.args.checkpoint})"
             say("fastopt train", message)

@@ -23,7 +23,7 @@ def spiral(samples: int = 100, classes: int = 3, noise: float = 0.2, seed: int =
     classes : int
         Number of arms.
     noise : float
-        Standard deviation of t.
+        Standard deviation of t, from 0 to 1e6.
     seed : int
         With seed 0 and the defaults, the training points are those of the book.
 
@@ -43,6 +43,7 @@ def spiral(samples: int = 100, classes: int = 3, noise: float = 0.2, seed: int =
     Dataset('spiral', classification, 300 + 300 samples, 2 features, 3 outputs)
     """
     _check_counts(samples, classes)
+    _check_noise(noise)
 
     def draw(random: np.random.RandomState) -> list[NDArray[np.float64]]:
         arms = []
@@ -65,7 +66,7 @@ def vertical(samples: int = 100, classes: int = 3, noise: float = 0.1, seed: int
     classes : int
         Number of clouds.
     noise : float
-        Standard deviation of both coordinates.
+        Standard deviation of both coordinates, from 0 to 1e6.
     seed : int
         With seed 0 and the defaults, the training points are those of the book.
 
@@ -84,6 +85,7 @@ def vertical(samples: int = 100, classes: int = 3, noise: float = 0.1, seed: int
     Dataset('vertical', classification, 100 + 100 samples, 2 features, 2 outputs)
     """
     _check_counts(samples, classes)
+    _check_noise(noise)
 
     def draw(random: np.random.RandomState) -> list[NDArray[np.float64]]:
         clouds = []
@@ -160,6 +162,11 @@ def _check_counts(samples: int, classes: int) -> None:
             raise TypeError(f"{name}: expected a whole number, got {value!r}")
         if value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
+
+
+def _check_noise(noise: float) -> None:
+    if not 0 <= noise <= 1e6:
+        raise ValueError(f"noise: expected a number from 0 to 1e6, got {noise}")
 
 
 def _blobs(

@@ -2,8 +2,6 @@
 
 import csv
 import warnings
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,9 @@ def load_table(
         ``X_test`` and ``y_test``; or ``.csv`` (UTF-8, with or without a header line) with one
         sample a line.
     target : str, optional
-        For ``.csv``: the header of the column that is y. Default: the last column.
+        For ``.csv``: the header of the column that is y. Default: the last column, and line 1 is a
+        header if none of its cells is a number, or if only below it the last column has nothing
+        but numbers.
     task : {"classification", "regression"}, optional
         Default: classification if y is text, bool or whole numbers, else regression.
     test : float
@@ -101,15 +101,20 @@ def load_table(
 def _read_npz(
     path: Path,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
-    try:
-        # Opened here: NumPy leaves the file open when it is not a whole zip.
-        with path.open("rb") as opened:
+    # Opened here: NumPy leaves the file open when it is not a whole zip.
+    with path.open("rb") as opened:
+        try:
             file = np.load(opened, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise ValueError("it is one array, without a name")
             arrays = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable .npz file ({error})") from None
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):
+                    raise ValueError(f"{name} is no array")
+        except MemoryError:
+            raise
+        except Exception as error:  # zipfile and NumPy have many kinds for what a damaged file may hold
+            raise ValueError(f"{path}: not a readable .npz file ({error})") from None
     missing = [name for name in ("X", "y") if name not in arrays]
     if missing or ("X_test" in arrays) != ("y_test" in arrays):
         raise ValueError(
@@ -130,17 +135,21 @@ def _read_csv(path: Path, target: str | None, delimiter: str) -> tuple[NDArray[n
     try:
         # utf-8-sig: spreadsheets put a byte order mark in front.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = next(csv.reader(file, delimiter=delimiter), [])
+            lines = csv.reader(file, delimiter=delimiter)
+            names = [cell.strip() for cell in next(lines, [])]
+            if len(names) < 2:
+                raise ValueError(f"{path}: expected at least 2 columns, got {len(names)} in line 1")
+            if target is not None and names.count(target) != 1:
+                raise ValueError(f"{path}: no single column {target!r} (columns: {', '.join(names)})")
+            column = len(names) - 1 if target is None else names.index(target)
+            below = (line[column] for line in lines if len(line) == len(names))
+            has_header = (
+                target is not None
+                or not any(map(_is_number, names))
+                or (not _is_number(names[column]) and all(map(_is_number, below)))
+            )
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a readable .csv file ({error})") from None
-    if len(first) < 2:
-        raise ValueError(f"{path}: expected at least 2 columns, got {len(first)} in line 1")
-    names = [cell.strip() for cell in first]
-    has_header = not any(_is_number(cell) for cell in names)
-    if target is not None and (not has_header or names.count(target) != 1):
-        known = ", ".join(names) if has_header else "no header"
-        raise ValueError(f"{path}: no single column {target!r} (columns: {known})")
-    column = len(names) - 1 if target is None else names.index(target)
 
     labels: list[str] = []
 
@@ -171,6 +180,12 @@ def _read_csv(path: Path, target: str | None, delimiter: str) -> tuple[NDArray[n
         raise ValueError(f"{path}: column {names[column] if has_header else column} has empty cells")
     texts = np.array(labels)
     y = texts.astype(np.float64) if all(map(_is_number, labels)) else texts
+    values, counts = np.unique(texts, return_counts=True)
+    if y is texts and not has_header and len(counts) > 1 and list(values[counts == 1]) == labels[:1]:
+        raise ValueError(
+            f"{path}: line 1 is the only one with {labels[0]!r} in column {len(names)}; "
+            "if it is a header, give this as the target, and if it is a sample, put it below another"
+        )
     return np.delete(table, column, axis=1), y
 
 
@@ -186,12 +201,12 @@ def _checked_table(
         raise ValueError(f"{path}: X: expected numbers of shape (samples, features), got {X.dtype} {X.shape}")
     if y.dtype.kind not in "biufU" or y.ndim not in (1, 2) or len(y) != len(X):
         raise ValueError(f"{path}: y: expected {len(X)} labels or targets like X, got {y.dtype} {y.shape}")
-    X = X.reshape(len(X), -1).astype(np.float64)
     for name, values in (("X", X), ("y", y)):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"{path}: {name} has NaN or infinite values")
         if values.dtype.kind == "f" and np.abs(values).max() > np.finfo(np.float32).max:
             raise ValueError(f"{path}: {name} has values too large for float32")
+    X = X.reshape(len(X), -1).astype(np.float64)
     # Up to 2^53 a whole float is one integer.
     whole = y.dtype.kind in "biuU" or bool(((y == np.round(y)) & (np.abs(y) < 2**53)).all())
     if task is None:
