@@ -62,7 +62,7 @@ def loss_surface(surface: LossSurface, *, title: str = "Loss around the trained 
         raise ValueError("surface: expected at least one finite loss")
     loss = np.where(np.isfinite(surface.loss), surface.loss, finite.max())
     low, high = float(finite.min()), float(finite.max())
-    log = use_log([finite])
+    log = 0 < 5 * low < high  # evenly spaced levels would crowd on the slopes and leave the valley empty
     spread = max(high - low, 1e-12)
     levels = np.geomspace(low, high, 16) if log else np.linspace(low, low + spread, 16)
     filled = ax.contourf(surface.a, surface.b, loss, levels=levels, cmap="viridis_r", norm=LogNorm() if log else None)
