@@ -125,6 +125,28 @@ def test_train_end_is_called_when_the_run_fails():
     assert ended == ["failed", "failed"]
 
 
+def test_train_end_is_for_callbacks_that_have_begun():
+    watch = EarlyStopping("loss")
+    train([watch], epochs=3)
+    other = network(seed=1)
+    before = other.params.copy()
+    with pytest.raises(FileNotFoundError):
+        train([Checkpoint("/no such folder/x.npz"), watch], net=other)
+    np.testing.assert_array_equal(other.params, before)
+
+
+def test_train_end_is_called_whatever_the_others_raise():
+    ended = []
+    ends = [
+        LambdaCallback(on_train_end=lambda run: ended.append(1)),
+        LambdaCallback(on_train_end=lambda run: 1 / 0),
+        LambdaCallback(on_train_end=lambda run: ended.append(3)),
+    ]
+    with pytest.raises(ZeroDivisionError):
+        train(ends)
+    assert ended == [1, 3]
+
+
 NAN = math.nan
 
 
@@ -202,7 +224,7 @@ def test_a_metric_that_is_not_measured():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: EarlyStopping(patience=0), "patience: expected an integer >= 1 or None, got 0"),
+        (lambda: EarlyStopping(patience=0), "patience: expected an integer >= 1, got 0"),
         (lambda: EarlyStopping(min_delta=-1.0), "min_delta: "),
         (lambda: EarlyStopping(min_delta=math.nan), "min_delta: "),
         (lambda: EarlyStopping(mode="best"), "mode: expected 'auto', 'min' or 'max', got 'best'"),
@@ -305,3 +327,19 @@ def test_checkpoints_are_written_when_they_are_due(tmp_path):
 
     train([Checkpoint(path, every=3), LambdaCallback(on_checkpoint=look)], epochs=8)
     assert written == [3, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EarlyStopping(patience="a"), "patience: expected an integer >= 1, got 'a'"),
+        (lambda: EarlyStopping(patience=1.5), "patience: expected an integer >= 1, got 1.5"),
+        (lambda: EarlyStopping(min_delta="a"), "min_delta: expected a finite number >= 0, got 'a'"),
+        (lambda: EarlyStopping(restore_best="no"), "restore_best: expected True or False, got 'no'"),
+        (lambda: EpochPrinter(1.5), "every: expected an integer >= 1, got 1.5"),
+        (lambda: Checkpoint("x.npz", every=1.5), "every: expected an integer >= 1, got 1.5"),
+    ],
+)
+def test_arguments_of_a_wrong_type(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()

@@ -5,6 +5,7 @@ do so is set by the environment variable FASTOPT_INTERRUPTIONS.
 """
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -198,6 +199,36 @@ def test_another_kind_or_version(saved, monkeypatch):
     monkeypatch.setattr(checkpoint, "_VERSION", 2)
     with pytest.raises(ValueError, match="expected format version 2, got 1"):
         checkpoint.load(saved, kind="test")
+
+
+def test_a_link_stays_and_the_file_it_leads_to_is_written(tmp_path):
+    real, link = tmp_path / "elsewhere" / "real.npz", tmp_path / "link.npz"
+    real.parent.mkdir()
+    try:
+        link.symlink_to(real)
+    except OSError as error:
+        pytest.skip(f"no links here: {error}")
+    for arrays in (ARRAYS, {"new": np.ones(3)}):
+        checkpoint.save(link, arrays, META, kind="test")
+        assert link.is_symlink()
+        same(checkpoint.load(real, kind="test")[0], arrays)
+    assert os.listdir(real.parent) == ["real.npz"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["folder", pytest.param("pipe", marks=pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here"))],
+)
+def test_what_is_no_file_is_refused_before_training(kind, path):
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    run = Run()
+    before = run.net.params.copy()
+    with pytest.raises(FileExistsError, match="path: expected a file to write to, got"):
+        run.fit(Checkpoint(path))
+    np.testing.assert_array_equal(run.net.params, before)
+    with pytest.raises(FileExistsError):
+        checkpoint.save(path, ARRAYS, META, kind="test")
+    assert not path.is_file()
 
 
 # ---- runs
@@ -417,6 +448,118 @@ def test_a_seed_from_the_system_is_saved(path):
     seed = checkpoint.load(path, kind="training run")[1]["settings"]["seed"]
     assert Run(seed=seed).fit(epochs=3).bits() == whole.bits()
     assert Run(seed=None).fit(resume=path).bits() == Run(seed=seed).fit().bits()
+
+
+def rewrite(path, change):
+    """Write the file again, with the right check sums, after ``change(arrays, meta)``."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    meta = json.loads(str(arrays.pop("meta")))
+    change(arrays, meta)
+    np.savez(path, **arrays, meta=np.array(json.dumps(meta)))
+
+
+def refused(run, path, match):
+    """Check that neither network nor optimizer changes when a run cannot be resumed."""
+
+    def states():
+        owned = [run.net.named_params(), run.optimizer.state_dict()]
+        return [{name: np.array(value) for name, value in state.items()} for state in owned]
+
+    before, rates = states(), [group.lr for group in run.optimizer.groups]
+    with pytest.raises(ValueError, match=match):
+        run.fit(resume=path)
+    for state, expected in zip(states(), before, strict=True):
+        same(state, expected)
+    assert [group.lr for group in run.optimizer.groups] == rates
+
+
+WATCHED = {
+    "nothing": list,
+    "best weights": lambda: [EarlyStopping("loss")],
+    "guard": lambda: [EarlyStopping("loss"), ExplosionGuard(every=3)],
+    "ensemble": lambda: [EarlyStopping("loss"), SnapshotEnsemble(4)],
+}
+
+
+@pytest.mark.parametrize("callbacks", WATCHED)
+def test_a_refused_resume_changes_nothing(callbacks, path):
+    Run(callbacks=WATCHED[callbacks]).fit(Checkpoint(path), epochs=2)
+    refused(Run("momentum", WATCHED[callbacks]), path, "resume: state")
+    run = Run(callbacks=WATCHED[callbacks])
+    run.net = network(width=13)
+    run.optimizer = OPTIMIZERS["adam"](run.net.params)
+    refused(run, path, r"resume: state '.*exp_avg.*': expected shape \(106,\)")
+    rewrite(path, lambda arrays, meta: arrays.pop("net.dense0.weight"))
+    refused(Run(callbacks=WATCHED[callbacks]), path, r"resume: state: missing dense0\.weight")
+
+
+def cut(*names):
+    def change(arrays, meta):
+        for name in names:
+            arrays[name] = arrays[name][:-1]
+
+    return change
+
+
+DAMAGE = {
+    "no version": lambda arrays, meta: meta.pop("version"),
+    "no kind": lambda arrays, meta: meta.pop("kind"),
+    "no epoch": lambda arrays, meta: meta.pop("epoch"),
+    "no callbacks": lambda arrays, meta: meta.pop("callbacks"),
+    "callbacks null": lambda arrays, meta: meta.update(callbacks=None),
+    "no seconds": lambda arrays, meta: meta.pop("seconds"),
+    "settings null": lambda arrays, meta: meta.update(settings=None),
+    "setting missing": lambda arrays, meta: meta["settings"].pop("shuffle"),
+    "epoch negative": lambda arrays, meta: meta.update(epoch=-1),
+    "epoch a word": lambda arrays, meta: meta.update(epoch="a"),
+    "batch too large": lambda arrays, meta: meta.update(batch=10**9),
+    "step": lambda arrays, meta: meta.update(step=3),
+    "seen": lambda arrays, meta: meta.update(seen=0.5),
+    "sums": lambda arrays, meta: meta.update(sums={"loss": 1.0}),
+    "events": lambda arrays, meta: meta.update(events=[3]),
+    "history": cut("history.loss"),
+    "rng": lambda arrays, meta: arrays["net.rng"].fill(2**64 - 1),
+    "best weights": cut("callback.EarlyStopping0.params"),
+    "no guard": lambda arrays, meta: arrays.pop("callback.ExplosionGuard0.live"),
+    "guard": cut("callback.ExplosionGuard0.live"),
+    "good point": cut("callback.ExplosionGuard0.0.params"),
+    "optimizer's good point": cut("callback.ExplosionGuard0.0.optimizer.exp_avg.0"),
+    "snapshot": cut("callback.SnapshotEnsemble0.params.4"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_that_no_check_sum_shows(kind, path):
+    callbacks = lambda: [EarlyStopping("loss"), ExplosionGuard(every=3), SnapshotEnsemble(4)]  # noqa: E731
+    Run(callbacks=callbacks).fit(Checkpoint(path), epochs=2)
+    rewrite(path, lambda arrays, meta: None)
+    Run(callbacks=callbacks).fit(resume=path)
+    rewrite(path, DAMAGE[kind])
+    refused(Run(callbacks=callbacks), path, r"^resume: |file\.npz: expected ")
+
+
+def test_resuming_with_a_number_in_place_of_a_schedule_is_refused(path):
+    Run("momentum", WATCHED["guard"]).fit(Checkpoint(path), epochs=2)
+    run = Run("momentum", WATCHED["guard"])
+    run.optimizer.lr = 0.05
+    refused(run, path, r"expected a rate 'lr\.0', got none: it was saved while a schedule")
+
+
+def test_a_saved_number_in_place_of_a_schedule_is_told(path):
+    Run("adam").fit(Checkpoint(path), epochs=2)
+    run = Run("adam")
+    run.optimizer.lr = InverseTimeDecay(0.1, 1e-2)
+    with pytest.warns(UserWarning, match=r"resume: the rate 0\.02 in .* replaces the schedule InverseTimeDecay"):
+        run.fit(resume=path)
+    assert run.optimizer.lr == 0.02
+
+
+def test_a_guard_that_comes_or_goes_is_named(path):
+    Run("plateau", WATCHED["guard"]).fit(Checkpoint(path), epochs=2)
+    refused(Run("plateau"), path, "callbacks of only one of the runs: EarlyStopping0, ExplosionGuard0")
+    Run("plateau").fit(Checkpoint(path), epochs=2)
+    refused(Run("plateau", WATCHED["guard"]), path, "callbacks of only one of the runs: .*ExplosionGuard0")
 
 
 # ---- processes

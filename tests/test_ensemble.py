@@ -156,5 +156,5 @@ def test_more_snapshots_than_there_are(last):
 @pytest.mark.parametrize("settings", [{"cycle": 0}, {"keep": 0}])
 def test_bad_arguments(settings):
     [name] = settings
-    with pytest.raises(ValueError, match=f"{name}: expected an integer >= 1 or None, got 0"):
+    with pytest.raises(ValueError, match=f"{name}: expected an integer >= 1, got 0"):
         SnapshotEnsemble(**settings)

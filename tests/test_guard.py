@@ -218,6 +218,15 @@ def test_the_schedule_is_scaled_and_keeps_its_shape(data):
     assert [optimizer.schedule(i) for i in range(30)] == [schedule(i) / 16 for i in range(30)]
 
 
+def test_a_schedule_that_needed_no_rescue_is_left_as_it_was(data):
+    net, twin = network(), network()
+    schedule = ReduceOnPlateau(0.002, patience=3)
+    optimizer = fastopt.SGD(net.params, lr=schedule)
+    fit(net, *data, optimizer=optimizer, epochs=3, callbacks=[ExplosionGuard()])
+    assert optimizer.schedule is schedule
+    fastopt.SGD(twin.params, lr=ReduceOnPlateau(0.002, patience=3)).load_state_dict(optimizer.state_dict())
+
+
 def test_a_loss_that_rises_steeply_but_stays_finite(data):
     net = network()
 
@@ -385,3 +394,9 @@ def test_bad_arguments(settings):
     [name] = settings
     with pytest.raises(ValueError, match=f"^{name}: expected "):
         ExplosionGuard(**settings)
+
+
+@pytest.mark.parametrize("name", ["rise", "grad_rise", "factor", "every", "patience", "max_rescues", "reference"])
+def test_arguments_of_a_wrong_type(name):
+    with pytest.raises(TypeError, match=f"^{name}: expected .*, got 'a'"):
+        ExplosionGuard(**{name: "a"})

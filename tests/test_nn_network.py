@@ -251,6 +251,7 @@ def test_state_goes_through_a_file_without_pickle(dtype):
         (lambda state: state.pop("dense1.bias"), "missing dense1.bias"),
         (lambda state: state.pop("rng"), "missing rng"),
         (lambda state: state.update(extra=np.zeros(2)), "unknown extra"),
+        (lambda state: state["rng"].fill(2**64 - 1), r"state\['rng'\]: expected the state of an SFC64 generator"),
         (
             lambda state: state.update({"dense1.bias": np.zeros(4, np.float32)}),
             r"state\['dense1.bias'\]: expected shape \(3,\) and float32, got \(4,\) and float32",
@@ -386,6 +387,9 @@ def test_layers_that_do_not_fit(layers, error, message):
         ({"loss": nn.MeanSquaredError}, TypeError, "loss: expected a Loss"),
         ({"dtype": "float16"}, ValueError, "dtype: expected float32 or float64, got 'float16'"),
         ({"dtype": "bogus"}, ValueError, "dtype: expected float32 or float64, got 'bogus'"),
+        ({"metrics": {"loss": np.mean}}, ValueError, r"metrics: expected names other than 'loss'.* got 'loss'"),
+        ({"metrics": {"lr": np.mean}}, ValueError, "metrics: .* got 'lr'"),
+        ({"metrics": {"val_a": np.mean}}, ValueError, "metrics: .* got 'val_a'"),
         ({"metrics": {"a": 1}}, TypeError, r"metrics\['a'\]: expected a callable, got 1"),
     ],
 )

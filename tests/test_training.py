@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import signal
 import threading
 import tracemalloc
@@ -246,6 +247,11 @@ def test_nan_in_the_data_is_not_blamed_on_the_rate():
     assert "learning rate" not in str(caught.value)
 
 
+def test_the_error_can_be_pickled():
+    error = pickle.loads(pickle.dumps(Diverged("the loss became nan", 3, 40)))
+    assert (str(error), error.epoch, error.step) == ("the loss became nan", 3, 40)
+
+
 def test_history_is_json():
     history = History()
     history.append({"loss": 1.0, "val_loss": math.inf})
@@ -351,9 +357,15 @@ def test_training_in_a_thread():
         ({"seed": 0.5}, TypeError, r"seed: "),
         ({"clip_norm": 0.0}, ValueError, r"clip_norm: expected a finite number > 0"),
         ({"clip_norm": math.nan}, ValueError, r"clip_norm: "),
+        ({"clip_norm": "a"}, TypeError, r"clip_norm: expected a finite number > 0, got 'a'"),
+        ({"shuffle": "no"}, TypeError, r"shuffle: expected True or False, got 'no'"),
+        ({"optimizer": None}, TypeError, r"optimizer: expected one made for net\.params, .* got None"),
+        ({"callbacks": None}, TypeError, r"callbacks: expected a list of .*, got None"),
         ({"callbacks": [3]}, TypeError, r"callbacks: .* got 3"),
         ({"callbacks": [nn.Dense]}, TypeError, r"callbacks: "),
         ({"X": np.zeros((50, 5))}, ValueError, r"X: expected shape \(batch, 4\)"),
+        ({"X": np.ma.masked_less(np.zeros((50, 4)), 1)}, TypeError, r"X: expected an array without a mask"),
+        ({"y": np.ma.masked_less(np.zeros(50, int), 1)}, TypeError, r"y: expected an array without a mask"),
         ({"y": np.zeros(49, int)}, ValueError, r"y: expected 50 rows"),
         ({"validation_data": (np.zeros((2, 3)), [0, 1])}, ValueError, r"validation_data\[0\]: "),
         ({"validation_data": (np.zeros((2, 4)), [0, 9])}, ValueError, r"validation_data\[1\]: "),

@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import numpy as np
 
 from fastopt._extras import require
+from fastopt.schedules._checks import boolean, integer, real
+
+from . import checkpoint
+from .state import checked_state
 
 if TYPE_CHECKING:
     from .training import Training
@@ -132,14 +136,10 @@ class EarlyStopping(Callback):
     ) -> None:
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience: expected an integer >= 1 or None, got {patience!r}")
-        if not (math.isfinite(min_delta) and min_delta >= 0):
-            raise ValueError(f"min_delta: expected a finite number >= 0, got {min_delta!r}")
         self.monitor = monitor
-        self.patience = patience
-        self.min_delta = min_delta
-        self.restore_best = restore_best
+        self.patience = None if patience is None else integer(1)("patience", patience)
+        self.min_delta = real(at_least=0)("min_delta", min_delta)
+        self.restore_best = boolean("restore_best", restore_best)
         self._sign = -1.0 if mode == "max" or (mode == "auto" and "accuracy" in monitor) else 1.0
         self._reset()
 
@@ -152,6 +152,7 @@ class EarlyStopping(Callback):
     def on_train_begin(self, run: "Training") -> None:
         """Forget an earlier run."""
         self._reset()
+        self._live = run.net.params
 
     def on_epoch_begin(self, run: "Training") -> None:
         """Do not go on with a resumed run that had been stopped."""
@@ -193,7 +194,9 @@ class EarlyStopping(Callback):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on counting."""
         self.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
-        self._params = state.get("params")
+        self._params = None
+        if "params" in state:
+            self._params = checked_state({"params": state["params"]}, {"params": self._live})["params"]
 
 
 class Checkpoint(Callback):
@@ -212,15 +215,12 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1) -> None:
-        if every < 1:
-            raise ValueError(f"every: expected an integer >= 1, got {every!r}")
         self.path = Path(path)
-        self.every = every
+        self.every = integer(1)("every", every)
 
     def on_train_begin(self, run: "Training") -> None:
         """Complain now, not after the first epoch."""
-        if not self.path.absolute().parent.is_dir():
-            raise FileNotFoundError(f"path: the folder of {self.path} does not exist")
+        checkpoint.target(self.path)
 
     def on_checkpoint(self, run: "Training") -> None:
         """Save, if it is time."""
@@ -246,9 +246,7 @@ class EpochPrinter(Callback):
     """
 
     def __init__(self, every: int = 100, *, file: TextIO | None = None) -> None:
-        if every < 1:
-            raise ValueError(f"every: expected an integer >= 1, got {every!r}")
-        self.every = every
+        self.every = integer(1)("every", every)
         self.file = file
 
     def on_epoch_end(self, run: "Training") -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "target"]
 
 _FORMAT = "fastopt"
 _VERSION = 1
@@ -32,7 +32,7 @@ def save(
     Parameters
     ----------
     path : path-like
-        Where to write; an existing file is replaced.
+        Where to write; an existing file is replaced, and for a link the file that it leads to.
     arrays : mapping of str to array_like
         Numbers and arrays of any plain dtype. Object arrays are refused: they would need pickle.
     meta : mapping of str to JSON values
@@ -42,6 +42,8 @@ def save(
 
     Raises
     ------
+    FileNotFoundError, FileExistsError
+        If `path` cannot be a file.
     TypeError
         If an array has an object dtype or `meta` holds what JSON cannot express.
 
@@ -61,7 +63,7 @@ def save(
     header = {**meta, "format": _FORMAT, "version": _VERSION, "kind": kind}
     plain["meta"] = np.array(json.dumps(header))
 
-    path = Path(path)
+    path = target(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:
@@ -72,6 +74,24 @@ def save(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def target(path: str | os.PathLike[str]) -> Path:
+    """Return the file that saving under `path` replaces: where links lead.
+
+    Raises
+    ------
+    FileNotFoundError
+        If its folder does not exist.
+    FileExistsError
+        If it is a folder, a device or the like.
+    """
+    file = Path(os.path.realpath(path))
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"path: the folder of {path} does not exist")
+    if file.exists() and not file.is_file():
+        raise FileExistsError(f"path: expected a file to write to, got {path}, which is a folder or a device")
+    return file
 
 
 def load(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -119,8 +139,8 @@ def load(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, npt.NDAr
             raise ValueError(
                 f"{path}: not a file saved by fastopt, or damaged ({type(error).__name__}: {error})"
             ) from error
-    if meta["version"] != _VERSION:
-        raise ValueError(f"{path}: expected format version {_VERSION}, got {meta['version']}")
-    if meta["kind"] != kind:
-        raise ValueError(f"{path}: expected a {kind} file, got a {meta['kind']} file")
+    if (version := meta.get("version")) != _VERSION:
+        raise ValueError(f"{path}: expected format version {_VERSION}, got {version}")
+    if (found := meta.get("kind")) != kind:
+        raise ValueError(f"{path}: expected a {kind} file, got a {found} file")
     return arrays, meta

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastopt.schedules._checks import integer
+
 from . import checkpoint
 from .callbacks import Callback
 from .losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from .state import checked_state
 
 if TYPE_CHECKING:
     from .network import Network
@@ -68,11 +71,8 @@ class SnapshotEnsemble(Callback):
         keep: int | None = None,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        for name, value in (("cycle", cycle), ("keep", keep)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name}: expected an integer >= 1 or None, got {value!r}")
-        self.cycle = cycle
-        self.keep = keep
+        self.cycle = None if cycle is None else integer(1)("cycle", cycle)
+        self.keep = None if keep is None else integer(1)("keep", keep)
         self.folder = None if folder is None else Path(folder)
         self.steps: list[int] = []
         self._in_memory: dict[int, np.ndarray[Any, Any]] = {}
@@ -189,7 +189,10 @@ class SnapshotEnsemble(Callback):
         """Take over the snapshots of the run so far."""
         self.steps = list(state["steps"])
         if self.folder is None:
-            self._in_memory = {step: state[f"params.{step}"] for step in self.steps}
+            assert self._net is not None
+            names = {f"params.{step}": step for step in self.steps}
+            arrays = checked_state({k: state[k] for k in names}, dict.fromkeys(names, self._net.params))
+            self._in_memory = {names[name]: params for name, params in arrays.items()}
 
 
 def _cycle_end(optimizer: Any, step: int) -> bool:

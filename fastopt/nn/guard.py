@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastopt.schedules import Scaled
+from fastopt.schedules._checks import integer, real
 
 from .callbacks import Callback
+from .state import checked_state
 
 if TYPE_CHECKING:
     from .training import Training
@@ -94,23 +96,13 @@ class ExplosionGuard(Callback):
         max_rescues: int = 20,
         reference: float | None = None,
     ) -> None:
-        for name, value in (("rise", rise), ("grad_rise", grad_rise)):
-            if value is not None and not value > 1:
-                raise ValueError(f"{name}: expected a number > 1, got {value!r}")
-        if reference is not None and not (math.isfinite(reference) and reference > 0):
-            raise ValueError(f"reference: expected a finite number > 0, got {reference!r}")
-        if not 0 < factor < 1:
-            raise ValueError(f"factor: expected a number between 0 and 1, got {factor!r}")
-        for name, count in (("patience", patience), ("every", every), ("max_rescues", max_rescues)):
-            if count < 1:
-                raise ValueError(f"{name}: expected an integer >= 1, got {count!r}")
-        self.rise = rise
-        self.grad_rise = grad_rise
-        self.patience = patience
-        self.factor = factor
-        self.every = every
-        self.max_rescues = max_rescues
-        self._reference = reference
+        self.rise = real(above=1)("rise", rise)
+        self.grad_rise = None if grad_rise is None else real(above=1)("grad_rise", grad_rise)
+        self.patience = integer(1)("patience", patience)
+        self.factor = real(above=0, below=1)("factor", factor)
+        self.every = integer(1)("every", every)
+        self.max_rescues = integer(1)("max_rescues", max_rescues)
+        self._reference = None if reference is None else real(above=0)("reference", reference)
 
     def on_train_begin(self, run: "Training") -> None:
         """Measure the loss before training, and make the rates ready to be scaled."""
@@ -129,6 +121,7 @@ class ExplosionGuard(Callback):
         self._losses: deque[float] = deque(maxlen=50)
         self._largest_norm = 0.0
         self._start_mean()
+        self._given = [group.lr for group in run.optimizer.groups]
         # From the start, because the state of a schedule is saved under other names once scaled.
         for group in run.optimizer.groups:
             if callable(group.lr):
@@ -233,6 +226,12 @@ class ExplosionGuard(Callback):
             *(run.epoch, run.step, problem, good.step, good.loss, before, run.optimizer.lr),
         )
 
+    def on_train_end(self, run: "Training") -> None:
+        """Leave the schedules as they were given, unless they had to be scaled."""
+        for group, lr in zip(run.optimizer.groups, self._given, strict=True):
+            if callable(lr) and group.lr == _scaled(lr, 1.0):
+                group.lr = lr
+
     def state_dict(self) -> dict[str, Any]:
         """Return measurements, factors of the schedules, and the good points."""
         state: dict[str, Any] = {
@@ -244,7 +243,7 @@ class ExplosionGuard(Callback):
             "mean": [self._samples, self._loss_sum, self._norm_sum],
             "checks": [self._checked, self._due, self._most_live, self._risen_since],
             "live": self._live,
-            "factors": [getattr(group.lr, "factor", None) for group in self._run.optimizer.groups],
+            "factors": [g.lr.factor if isinstance(g.lr, Scaled) else None for g in self._run.optimizer.groups],
             "copies": [[copy.step, copy.loss] for copy in self._copies],
         }
         for i, copy in enumerate(self._copies):
@@ -262,7 +261,9 @@ class ExplosionGuard(Callback):
         self._largest_norm = state["largest_norm"]
         self._samples, self._loss_sum, self._norm_sum = state["mean"]
         self._checked, self._due, self._most_live, self._risen_since = state["checks"]
-        self._live = state["live"]
+        kept = {k: v for k, v in self._run.optimizer.state_dict().items() if isinstance(v, np.ndarray)}
+        like = {"params": self._run.net.params, **kept}
+        self._live = checked_state({"live": state["live"]}, {"live": self._live})["live"]
         for group, factor in zip(self._run.optimizer.groups, state["factors"], strict=True):
             if factor is not None:
                 group.lr = Scaled(group.lr.schedule, factor)
@@ -270,7 +271,9 @@ class ExplosionGuard(Callback):
         for i, (step, loss) in enumerate(state["copies"]):
             prefix = f"{i}.optimizer."
             optimizer = {k.removeprefix(prefix): state[k] for k in state if k.startswith(prefix)}
-            self._copies.append(_Copy(step, loss, state[f"{i}.params"], optimizer))
+            arrays = {name: optimizer[name] for name in kept if name in optimizer}
+            params = checked_state({"params": state[f"{i}.params"], **arrays}, like)["params"]
+            self._copies.append(_Copy(step, loss, params, optimizer))
 
 
 def _scaled(lr: Any, factor: float) -> float | Callable[[int], float]:

@@ -21,6 +21,9 @@ class Diverged(FloatingPointError):
         self.epoch = epoch
         self.step = step
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.epoch, self.step)
+
 
 class History(dict[str, list[float]]):
     """What was measured: a list with a value for each epoch, under the name of the quantity.

@@ -79,6 +79,8 @@ class Network:
         self.dtype = _check_dtype(dtype)
         self.metrics = dict(loss.metrics if metrics is None else metrics)
         for name, metric in self.metrics.items():
+            if not isinstance(name, str) or name in ("loss", "lr") or name.startswith("val_"):
+                raise ValueError(f"metrics: expected names other than 'loss', 'lr' and 'val_...', got {name!r}")
             if not callable(metric):
                 raise TypeError(f"metrics[{name!r}]: expected a callable, got {metric!r}")
         self.rng = np.random.Generator(np.random.SFC64(seed))
@@ -163,6 +165,7 @@ class Network:
         TypeError, ValueError
             If it is not that.
         """
+        _refuse_mask(X, name)
         array = np.asarray(X)
         if array.dtype != self.dtype:
             if array.dtype.kind not in "fiub":
@@ -197,6 +200,7 @@ class Network:
         TypeError, ValueError
             For another type, shape or number of rows, and for labels out of range.
         """
+        _refuse_mask(y, name)
         try:
             array = self.loss.targets(y, self.n_outputs, self.dtype)
         except (TypeError, ValueError) as error:
@@ -417,6 +421,11 @@ def _check_layers(layers: Sequence[Layer]) -> list[Layer]:
     if not any(layer.parameter_shapes() for layer in checked):
         raise ValueError("layers: expected at least one layer with parameters, such as Dense(2, 3)")
     return checked
+
+
+def _refuse_mask(array: object, name: str) -> None:
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected an array without a mask, got a masked one; see numpy.ma.filled")
 
 
 def _check_dtype(dtype: Any) -> np.dtype[Any]:

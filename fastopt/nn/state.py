@@ -16,6 +16,8 @@ def rng_state(rng: np.random.Generator) -> Array:
 
 def set_rng_state(rng: np.random.Generator, state: Array) -> None:
     """Put an SFC64 generator into a state that `rng_state` gave."""
+    if state[4] > 1 or state[5] >= 2**32:
+        raise ValueError(f"state['rng']: expected the state of an SFC64 generator, got {state}")
     rng.bit_generator.state = {
         "bit_generator": "SFC64",
         "state": {"state": np.array(state[:4], np.uint64)},

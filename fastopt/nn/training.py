@@ -4,14 +4,16 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from fastopt.kernels import clip_grad_norm
+from fastopt.schedules._checks import boolean, integer, real
 
-from . import checkpoint
+from . import resuming
 from .batches import Batches
 from .callbacks import Callback, LambdaCallback
 from .history import Diverged, History
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Training", "fit"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-_KIND = "training run"
 
 
 class Training:
@@ -67,19 +68,20 @@ class Training:
         callbacks: Iterable[Callback | Callable[["Training"], Any]] = (),
         clip_norm: float | None = None,
     ) -> None:
-        _check_count("epochs", epochs, 0)
+        if not (hasattr(optimizer, "params") and hasattr(optimizer, "step")):
+            raise TypeError(f"optimizer: expected one made for net.params, such as SGD(net.params), got {optimizer!r}")
+        if not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks: expected a list of Callback objects or functions, got {callbacks!r}")
+        epochs = integer(0)("epochs", epochs)
         if batch_size is not None:
-            _check_count("batch_size", batch_size, 1)
+            batch_size = integer(1)("batch_size", batch_size)
         self._any_seed = seed is None
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        _check_count("seed", seed, 0)
-        if clip_norm is not None and not (math.isfinite(clip_norm) and clip_norm > 0):
-            raise ValueError(f"clip_norm: expected a finite number > 0 or None, got {clip_norm!r}")
         self.net = net
         self.optimizer = optimizer
-        self.epochs = int(epochs)
-        self.clip_norm = None if clip_norm is None else float(clip_norm)
+        self.epochs = epochs
+        self.clip_norm = None if clip_norm is None else real(above=0)("clip_norm", clip_norm)
         self.X = net.as_inputs(X)
         self.y = net.as_targets(y, len(self.X))
         self._validation = None
@@ -90,7 +92,7 @@ class Training:
             Xv, yv = validation_data
             inputs = net.as_inputs(Xv, "validation_data[0]")
             self._validation = (inputs, net.as_targets(yv, len(inputs), "validation_data[1]"))
-        self._data = Batches(self.X, self.y, batch_size, bool(shuffle), int(seed))
+        self._data = Batches(self.X, self.y, batch_size, boolean("shuffle", shuffle), integer(0)("seed", seed))
         self._grads = gradients_like(optimizer.params, net)
         self.callbacks = [_as_callback(item) for item in callbacks]
 
@@ -157,8 +159,11 @@ class Training:
 
     def run(self, resume: str | os.PathLike[str] | None = None) -> History:
         """Train; see `fit`."""
+        begun: list[Callback] = []
         try:
-            self._call("on_train_begin")
+            for callback in self.callbacks:
+                callback.on_train_begin(self)
+                begun.append(callback)
             if resume is not None:
                 self.load(resume)
             # An explosion is noticed by its loss; NumPy's warnings would only come on top.
@@ -180,7 +185,10 @@ class Training:
             raise
         finally:
             self._tick()
-            self._call("on_train_end")
+            # Each is told, in the order of the list, whatever the others raise.
+            with ExitStack() as ends:
+                for callback in reversed(begun):
+                    ends.callback(callback.on_train_end, self)
         return self.history
 
     def _interrupt(self) -> None:
@@ -272,73 +280,11 @@ class Training:
         """Write a checkpoint that ``fit(..., resume=path)`` goes on from with the same bits."""
         self._check_params()
         self._tick()
-        arrays: dict[str, Any] = {}
-        callbacks: dict[str, dict[str, Any]] = {}
-        for key, value in self.net.state_dict().items():
-            arrays[f"net.{key}"] = value
-        for key, value in self.optimizer.state_dict().items():
-            arrays[f"optimizer.{key}"] = value
-        for key, values in self.history.items():
-            arrays[f"history.{key}"] = np.array(values, np.float64)
-        for name, callback in self._named_callbacks():
-            state = callback.state_dict()
-            callbacks[name] = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
-            for key in state.keys() - callbacks[name].keys():
-                arrays[f"callback.{name}.{key}"] = state[key]
-        meta = {
-            "settings": self._settings(),
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "step": self.step,
-            "seen": self._seen,
-            "sums": self._sums,
-            "events": self.history.events,
-            "seconds": self.history.seconds,
-            "optimizer_seconds": self.history.optimizer_seconds,
-            "callbacks": callbacks,
-        }
-        checkpoint.save(path, arrays, meta, kind=_KIND)
+        resuming.save(self, path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Go on from a checkpoint, which has to be of the same run."""
-        arrays, meta = checkpoint.load(path, kind=_KIND)
-        if self._any_seed:
-            self._data.seed = meta["settings"]["seed"]
-        settings = self._settings()
-        for name, value in meta["settings"].items():
-            if settings[name] != value:
-                raise ValueError(f"resume: expected {name}={value!r} as in {path}, got {settings[name]!r}")
-        # Before the optimizer: a guard's schedule carries its factor.
-        for name, callback in self._named_callbacks():
-            if name in meta["callbacks"]:
-                prefix = f"callback.{name}."
-                callback.load_state_dict({**_below(prefix, arrays), **meta["callbacks"][name]})
-        self.optimizer.load_state_dict(_below("optimizer.", arrays))
-        self.net.load_state_dict(_below("net.", arrays))
-        for key, values in _below("history.", arrays).items():
-            self.history[key] = values.tolist()
-        self.history.events = meta["events"]
-        self.history.seconds = meta["seconds"]
-        self.history.optimizer_seconds = meta["optimizer_seconds"]
-        self.epoch, self.batch, self.step = meta["epoch"], meta["batch"], meta["step"]
-        self._seen, self._sums = meta["seen"], meta["sums"]
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "samples": len(self.X),
-            "batch_size": self._data.size,
-            "shuffle": self._data.shuffle,
-            "seed": self._data.seed,
-            "clip_norm": self.clip_norm,
-            "validation": self._validation is not None,
-        }
-
-    def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
-        counts: dict[str, int] = {}
-        for callback in self.callbacks:
-            kind = type(callback).__name__
-            counts[kind] = counts.get(kind, -1) + 1
-            yield f"{kind}{counts[kind]}", callback
+        """Go on from a checkpoint, which has to be of the same run; if any of it does not fit, change nothing."""
+        resuming.load(self, path)
 
 
 def fit(
@@ -399,6 +345,11 @@ def fit(
     History
         Lists with a value an epoch.
 
+    Warns
+    -----
+    UserWarning
+        If the resumed run had a number for a learning rate where `optimizer` has a schedule: the number holds.
+
     Raises
     ------
     Diverged
@@ -432,13 +383,6 @@ def fit(
     ).run(resume)
 
 
-def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}: expected an integer >= {least}, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name}: expected an integer >= {least}, got {value!r}")
-
-
 def _as_callback(item: object) -> Callback:
     if isinstance(item, Callback):
         return item
@@ -451,7 +395,3 @@ def _overridden(callbacks: Iterable[Callback], hook: str) -> list[Callable[[Trai
     methods = [getattr(callback, hook) for callback in callbacks]
     default = getattr(Callback, hook)
     return [method for method in methods if getattr(method, "__func__", None) is not default]
-
-
-def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
