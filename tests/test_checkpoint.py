@@ -565,19 +565,19 @@ def test_a_guard_that_comes_or_goes_is_named(path):
 # ---- processes
 
 
-def long_run(path):
-    """Last long enough to be interrupted; the callbacks keep state of every kind."""
+def long_run(path, ask=lambda run: None):
+    """Last long enough to be interrupted; the callbacks keep state of every kind, and each epoch asks to begin."""
     callbacks = lambda: [ExplosionGuard(every=20), EarlyStopping(patience=None)]  # noqa: E731
     run = Run("momentum", callbacks, epochs=120)
     resume = path if path.exists() else None
-    started = LambdaCallback(on_epoch_begin=lambda run: print("epoch", run.epoch, flush=True))
-    return run.fit(Checkpoint(path), started, resume=resume)
+    return run.fit(Checkpoint(path), LambdaCallback(on_epoch_begin=ask), resume=resume)
 
 
 def start(path):
     paths = [*sys.path, os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, __file__, str(path)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -588,9 +588,7 @@ def start(path):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL, and no SIGINT for a child")
 def test_interrupted_at_random_points(path):
     """After each signal the file is whole, and what resumes from it ends with the same bits."""
-    begin = time.perf_counter()
     expected = long_run(path).bits()
-    duration = time.perf_counter() - begin
     path.unlink()
     rng = np.random.default_rng()
     hits = 0
@@ -598,13 +596,20 @@ def test_interrupted_at_random_points(path):
         name = ("SIGINT", "SIGKILL")[i % 2]
         child = start(path)
         try:
-            child.stdout.readline()  # the run has begun
-            time.sleep(rng.uniform(0, duration))
+            for _ in range(rng.integers(1, 100)):  # epoch by epoch, then on its own: closed input gives no line
+                child.stdout.readline()
+                child.stdin.write("go\n")
+                child.stdin.flush()
+            child.stdin.close()
+            time.sleep(rng.uniform(0, 0.005))
             child.send_signal(getattr(signal, name))
-            errors = child.communicate(timeout=60)[1]
+            child.wait(timeout=60)
+            errors = child.stderr.read()
         finally:
             child.kill()
             child.wait()
+            child.stdout.close()
+            child.stderr.close()
         if path.exists():
             epoch = checkpoint.load(path, kind="training run")[1]["epoch"]
             hits += 0 < epoch < 120
@@ -618,4 +623,9 @@ def test_interrupted_at_random_points(path):
 
 
 if __name__ == "__main__":
-    long_run(Path(sys.argv[1]))
+
+    def ask(run):
+        print("epoch", run.epoch, flush=True)
+        sys.stdin.readline()
+
+    long_run(Path(sys.argv[1]), ask)
