@@ -24,7 +24,8 @@ EPILOG = """\
 examples:
   fastopt bench --quick --plot bench.png
   fastopt bench --groups memory,overhead --threads 1
-  fastopt bench --json today.json --compare yesterday.json
+  fastopt bench --groups overhead --json before.json
+  fastopt bench --groups overhead --compare before.json
 
 Peers (torch, optax, thinc, scikit-learn, numexpr, numba) take part where they are installed. Times are the best of
 several, taken by turns; on a busy machine look at the ratios, and run twice.
@@ -117,11 +118,6 @@ def _free_memory() -> float:
         return float("inf")
     available = [line.split()[1] for line in lines if line.startswith("MemAvailable")]
     return int(available[0]) * 1024 if available else float("inf")
-
-
-def _warn_of_environment() -> None:
-    if names := report.blas_variables():
-        _note(f"set in the environment: {', '.join(names)}; unset what slows NumPy down")
 
 
 def _progress(question: Question | None) -> None:
