@@ -88,8 +88,7 @@ def check_streams(
         written = name != "grad"
         for array, model, suffix in zip(stream, streams[0], suffixes, strict=True):
             label = name + suffix
-            if model.dtype not in (np.float32, np.float64):
-                raise TypeError(f"{label}: expected dtype float32 or float64, got {describe(model.dtype)}")
+            check_dtype(model, label)
             if array.dtype != model.dtype:
                 raise TypeError(
                     f"{label}: expected dtype {model.dtype} like {names[0]}{suffix}, got {describe(array.dtype)}"
@@ -108,6 +107,12 @@ def check_streams(
         if array.size:
             spans.append(_Span(*byte_bounds(array), -1, label, array, written=True))
     _refuse_overlap(spans)
+
+
+def check_dtype(array: Array, label: str) -> None:
+    """Refuse what is neither float32 nor float64, in the machine's byte order."""
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{label}: expected dtype float32 or float64, got {describe(array.dtype)}")
 
 
 def describe(dtype: np.dtype[Any]) -> str:

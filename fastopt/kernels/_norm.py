@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastopt.kernels import _backend, _scalars, _threads
-from fastopt.kernels._checks import Array, as_array, describe
+from fastopt.kernels._checks import Array, as_array, check_dtype
 
 BLOCK = 65536
 LANES = 16
@@ -97,8 +97,7 @@ def _gradients(grad: Any) -> tuple[Array, ...]:
         labelled = [("grad", grad)]
     arrays = tuple(as_array(value, label) for label, value in labelled)
     for (label, _), array in zip(labelled, arrays, strict=True):
-        if array.dtype not in (np.float32, np.float64):
-            raise TypeError(f"{label}: expected dtype float32 or float64, got {describe(array.dtype)}")
+        check_dtype(array, label)
     return arrays
 
 
