@@ -100,9 +100,9 @@ class Group:
 
     def _arrays_of(self, values: Any, what: str) -> Sequence[Any]:
         """Return the arrays in `values`, which must have the structure of the parameters."""
-        if self._single:
-            return [values]
         if self._keys is None:
+            if self._single:
+                return [values]
             if not isinstance(values, list | tuple):
                 raise TypeError(f"{what}: expected a list of arrays like params, got {type(values).__name__}")
             return values

@@ -60,6 +60,21 @@ def test_a_gradient_of_a_new_shape(strided):
     assert_refused(opt, params, grads, r"grad\[1\]: expected shape")
 
 
+@pytest.mark.filterwarnings("ignore:Setting the strides")
+@pytest.mark.parametrize("turned", ["param", "momentum_buffer"])
+def test_an_array_of_a_new_order(turned):
+    """A square matrix turned in place is still the same memory in the same shape: only its elements' places change."""
+    param, grad = np.arange(16.0).reshape(4, 4), np.arange(0.0, 1.6, 0.1).reshape(4, 4)
+    opt = fastopt.SGD(param, lr=1.0, momentum=0.5)
+    opt.step(grad)
+    array = {"param": param, **{name: arrays[0] for name, arrays in opt.groups[0].state.items()}}[turned]
+    array.strides = array.strides[::-1]
+    buffer = 0.5 * opt.groups[0].state["momentum_buffer"][0] + grad
+    expected = param - buffer
+    opt.step(grad)
+    np.testing.assert_allclose(param, expected, rtol=1e-15)
+
+
 @STRIDED
 def test_a_parameter_that_was_closed(strided):
     opt, params, grads = build(strided)

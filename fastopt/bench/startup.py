@@ -11,7 +11,6 @@ from pathlib import Path
 from fastopt.bench.peers import Maker
 from fastopt.bench.problem import Step
 from fastopt.bench.questions import Level, Question
-from fastopt.kernels import _backend
 
 #: Distributions, and what is imported of them.
 _PEERS = {"torch": "torch", "optax": "optax", "thinc": "thinc.api", "scikit-learn": "sklearn"}
@@ -40,10 +39,9 @@ def startup(level: Level, threads: int) -> Iterator[Question]:
 def sizes() -> dict[str, int]:
     """Bytes on the disk: fastopt's kernels and all of it, and the peers without what they need."""
     found = {}
-    for isa in _backend.ISAS:
-        spec = importlib.util.find_spec(f"fastopt.kernels._cython_{isa}")
-        if spec is not None and spec.origin is not None:
-            found[f"fastopt kernels, {isa}"] = Path(spec.origin).stat().st_size
+    spec = importlib.util.find_spec("fastopt.kernels._cython")
+    if spec is not None and spec.origin is not None:
+        found["fastopt, kernels"] = Path(spec.origin).stat().st_size
     spec = importlib.util.find_spec("fastopt")
     folders = spec.submodule_search_locations or [] if spec else []
     files = {path for folder in folders for path in Path(folder).rglob("*.py")}

@@ -1,12 +1,11 @@
 """Choice of the backend: Cython, else Numba, else NumPy, or what the environment asks for."""
 
-import importlib
 import importlib.util
 import os
 import platform
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol, overload
 
@@ -20,15 +19,29 @@ _HOW_TO_COMPILE = "install a C compiler, then pip install --force-reinstall --no
 class Backend(Protocol):
     """What a backend module offers."""
 
-    name: str
-    isa: str | None
-    TAKES_ANY_LENGTH: bool
+    @property
+    def name(self) -> str:
+        """One of `BACKENDS`."""
+        ...
+
+    @property
+    def isa(self) -> str | None:
+        """Of the compiled kernels, one of `ISAS`."""
+        ...
+
+    @property
+    def TAKES_ANY_LENGTH(self) -> bool:
+        """Whether `update` is best given arrays as long as they come, rather than short enough for the cache."""
+        ...
 
     def apply(self, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...], limit: int) -> bool:
         """Bind and sweep fewer than `limit` elements of ordinary arrays at once; return whether it was done."""
 
     def apply_adam(self, arrays: tuple[Any, ...], limit: int, *hyper_parameters: Any) -> bool:
         """Do what `apply` does for Adam, or with five arrays AMSGrad, from the arguments of `_scalars.adam`."""
+
+    def adam_scalars(self, *hyper_parameters: Any) -> tuple[float, ...] | None:
+        """Return what `_scalars.adam` returns, or None for arguments that need a check."""
 
     def bind(self, streams: tuple[Any, ...], others: tuple[Any, ...] = ()) -> Any:
         """Return a sweep over ordinary arrays, or None where they need the chunked one.
@@ -39,7 +52,7 @@ class Backend(Protocol):
     def sums_of_squares(self, arrays: tuple[Any, ...], start: int, stop: int) -> list[float] | None:
         """Return the sums of squares of blocks of elements, or None for arrays that need the general way."""
 
-    def update(self, rule: str, arrays: Sequence[Any], scalars: Sequence[float]) -> None:
+    def update(self, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...]) -> None:
         """Apply `rule` to contiguous one-dimensional arrays of one dtype."""
 
 
@@ -59,28 +72,35 @@ def load(name: str, isa: str | None = None) -> Backend:
         raise ValueError(f"isa: expected one of {', '.join(ISAS)}, got {isa!r}")
     if name == "cython":
         return _load_compiled(isa)
-    if name == "numba" and importlib.util.find_spec("numba") is None:
+    if name == "numpy":
+        from fastopt.kernels import _numpy
+
+        return _numpy
+    if importlib.util.find_spec("numba") is None:
         raise ImportError('the numba backend needs numba: pip install "fastopt[numba]"')
-    return importlib.import_module(f"fastopt.kernels._{name}")
+    from fastopt.kernels import _numba
+
+    return _numba
 
 
 def _load_compiled(isa: str | None) -> Backend:
     try:
-        baseline = importlib.import_module("fastopt.kernels._cython_baseline")
+        import fastopt.kernels._cython as compiled
     except ModuleNotFoundError as error:
         raise ImportError(f"the compiled kernels are not installed ({error}): {_HOW_TO_COMPILE}") from error
     except ImportError as error:  # built for another machine, or loaded in a sub-interpreter
         raise ImportError(f"the compiled kernels cannot be loaded ({error})") from error
-    best = baseline.best_isa()
+    best = compiled.best_isa()
     if isa is not None and ISAS.index(isa) < ISAS.index(best):
         raise ImportError(f"the {isa} kernels cannot run: this processor or operating system supports {best} at best")
-    for candidate in ISAS[ISAS.index(isa or best) :]:
+    if isa is not None:
+        return compiled.Kernels(isa)
+    for candidate in ISAS[ISAS.index(best) : -1]:
         try:
-            return importlib.import_module(f"fastopt.kernels._cython_{candidate}")
-        except ModuleNotFoundError:
-            if isa is not None:
-                raise ImportError(f"the {isa} kernels cannot run: this build has none") from None
-    return baseline
+            return compiled.Kernels(candidate)
+        except ImportError:  # built by a compiler that does not know it
+            continue
+    return compiled.Kernels("baseline")
 
 
 def _choose() -> Backend:

@@ -1,4 +1,4 @@
-"""The update rules as Numba loops: twins of those in ``src/kernels.pyx``, for machines without a C compiler.
+"""The update rules as Numba loops: twins of those in ``src/rules.pyx``, for machines without a C compiler.
 
 The scalars come in the arrays' own type, so that nothing is computed in a wider one; `error_model="numpy"` keeps a
 division from raising, which is what lets the loops vectorize; there is no `fastmath`, which would change the bits.
@@ -137,11 +137,15 @@ def apply_adam(*arguments: object) -> bool:
     return False
 
 
+def adam_scalars(*arguments: object) -> None:
+    """Nothing faster to offer than the general way."""
+
+
 def sums_of_squares(arrays: tuple[object, ...], start: int, stop: int) -> None:
     """Nothing faster to offer than the general way."""
 
 
-def update(rule: str, arrays: Sequence[np.ndarray[Any, Any]], scalars: Sequence[float]) -> None:
+def update(rule: str, arrays: Sequence[np.ndarray[Any, Any]], scalars: tuple[float, ...]) -> None:
     """Apply `rule` to contiguous one-dimensional arrays of one dtype, with denormals flushed to zero."""
     real = arrays[0].dtype.type
     with np.errstate(over="ignore"):

@@ -2,7 +2,7 @@
 
 Each function updates one-dimensional chunks in place. ``p`` is the parameter, ``g`` the gradient (only read), the
 remaining arrays are the rule's state; what follows are the scalars that :mod:`fastopt.kernels` computed in float64. The
-order of operations is that of ``src/kernels.pyx`` and ``_numba.py``, so that all three give the same bits.
+order of operations is that of ``src/rules.pyx`` and ``_numba.py``, so that all three give the same bits.
 """
 
 import numpy as np
@@ -91,6 +91,10 @@ def apply(rule, arrays, scalars, limit):
 def apply_adam(*arguments):
     """No short cut for small arrays."""
     return False
+
+
+def adam_scalars(*arguments):
+    """Nothing faster to offer than the general way."""
 
 
 def sums_of_squares(arrays, start, stop):

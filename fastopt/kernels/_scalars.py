@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from fastopt.kernels import _backend
+
 _MAX_STEP = 2**63
 
 # What each hyper-parameter may be: the words of a message, and the test.
@@ -160,27 +162,15 @@ def adam(
     The bias corrections go into the rate and epsilon: with ``c = sqrt(1 - beta2**t)``, the update
     ``lr * m_hat / (sqrt(v_hat) + eps)`` is ``lr * c / (1 - beta1**t) * m / (sqrt(v) + eps * c)``.
     """
-    try:  # The ordinary call, at a fraction of the cost of looking at each value by itself: the sum is a float
-        ordinary = (  # exactly when all are Python numbers.
-            type(lr + beta1 + beta2 + eps + weight_decay + grad_scale + clip_value) is float
-            and type(step) is int
-            and 1 <= step < _MAX_STEP
-            and 0.0 <= lr < inf
-            and 0.0 <= beta1 < 1.0
-            and 0.0 <= beta2 < 1.0
-            and 0.0 <= eps < inf
-            and 0.0 <= weight_decay < inf
-            and -inf < grad_scale < inf
-            and clip_value >= 0.0
-            and (eps_hat is True or eps_hat is False)
-        )
-    except (TypeError, OverflowError):
-        ordinary = False
-    if not ordinary:
-        step, lr, eps = count("step", step), number("lr", lr), number("eps", eps)
-        beta1, beta2 = number("beta1", beta1), number("beta2", beta2)
-        grad_scale, clip_value, weight_decay = _gradient(weight_decay, grad_scale, clip_value)
-        eps_hat = flag("eps_hat", eps_hat)
+    ordinary = _backend.active.adam_scalars(
+        step, lr, beta1, beta2, eps, eps_hat, weight_decay, decoupled, grad_scale, clip_value
+    )
+    if ordinary is not None:  # at a fraction of the cost of looking at each value by itself
+        return ordinary
+    step, lr, eps = count("step", step), number("lr", lr), number("eps", eps)
+    beta1, beta2 = number("beta1", beta1), number("beta2", beta2)
+    grad_scale, clip_value, weight_decay = _gradient(weight_decay, grad_scale, clip_value)
+    eps_hat = flag("eps_hat", eps_hat)
     keep, decay = (1.0 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
     correction = sqrt(1.0 - beta2**step)
     rate = lr * correction / (1.0 - beta1**step)

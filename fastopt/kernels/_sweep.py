@@ -26,7 +26,7 @@ class Sweep(Protocol):
     def release(self) -> None:
         """Let go of the gradients."""
 
-    def run(self, rule: str, scalars: Sequence[float], start: int, stop: int) -> None:
+    def run(self, rule: str, scalars: tuple[float, ...], start: int, stop: int) -> None:
         """Apply `rule` to the elements from `start` up to `stop` of all tensors laid end to end."""
 
 
@@ -56,7 +56,7 @@ class ChunkedSweep:
         """Let go of the gradients, which the caller may not want to keep."""
         self._streams[GRAD] = ()
 
-    def run(self, rule: str, scalars: Sequence[float], start: int, stop: int) -> None:
+    def run(self, rule: str, scalars: tuple[float, ...], start: int, stop: int) -> None:
         """Apply `rule` to the elements from `start` up to `stop` of all tensors laid end to end."""
         backend = _backend.active
         # Buffers that were filled before the range is set would be written back, over what other threads did since.

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -143,7 +143,7 @@ def share_out(work: Callable[[int, int], T], size: int, grain: int = _GRAIN) -> 
     return results + [result for future in running for result in future.result()]
 
 
-def run(sweep: Sweep, rule: str, scalars: Sequence[float]) -> None:
+def run(sweep: Sweep, rule: str, scalars: tuple[float, ...]) -> None:
     """Run `rule` over the whole sweep, shared out over the pool where that pays."""
     size = sweep.size
     if size < MIN_SIZE or _num_threads == 1:
