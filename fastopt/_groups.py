@@ -103,7 +103,7 @@ class Group:
         if self._keys is None:
             if self._single:
                 return [values]
-            if not isinstance(values, list | tuple):
+            if not isinstance(values, (list, tuple)):  # a union of the two would be made anew in every step
                 raise TypeError(f"{what}: expected a list of arrays like params, got {type(values).__name__}")
             return values
         if not isinstance(values, Mapping):

@@ -411,7 +411,7 @@ cdef class Kernels:
         return sweep if sweep.take(self, streams, others) else None
 
     def apply(self, str rule not None, tuple arrays not None, tuple scalars not None, Py_ssize_t limit):
-        """Bind and sweep fewer than `limit` elements at once; return False, with nothing done, where that is not enough."""
+        """Bind and sweep fewer than `limit` elements at once; return False where that cannot be, with nothing done."""
         cdef Sweep sweep = Sweep.__new__(Sweep)
         if not sweep.take(self, arrays, ()) or sweep.size >= limit:
             return False
@@ -422,7 +422,7 @@ cdef class Kernels:
         self, tuple arrays not None, Py_ssize_t limit,
         step, lr, beta1, beta2, eps, eps_hat, weight_decay, bint decoupled, grad_scale, clip_value,
     ):
-        """`apply` for Adam, from its hyper-parameters: on a small array, scalars made in Python would take most time."""
+        """`apply` for Adam, from its hyper-parameters: on a small array, making scalars in Python takes longest."""
         cdef double c[MAX_SCALARS]
         cdef Sweep sweep
         cdef const rule_t *rule = self.rule("adam")
