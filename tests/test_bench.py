@@ -3,13 +3,14 @@
 import argparse
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import oracle
 import pytest
 
 import fastopt
-from fastopt.bench import command, limit, peers, report, shapes, timing
+from fastopt.bench import command, limit, peers, report, shapes, timing, training
 from fastopt.bench.book import BookNetwork
 from fastopt.bench.groups import GROUPS
 from fastopt.bench.peers import BACKENDS, CONTENDERS, LIMIT
@@ -376,6 +377,29 @@ def test_the_network_of_a_task_has_its_widths(dropout):
     net = network(replace(images(4, (784, 16, 8, 10), 2), dropout=dropout))
     assert repr(net).startswith("Network(784-16-8-10")
     assert ("Dropout" in repr(net)) == (dropout > 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "needs"),
+    [
+        (training.layerwise_step, "numpy"),
+        (partial(training.layerwise_step, threads=1, beside=True), "numpy"),
+        (training.one_blas_thread_step, "threadpoolctl"),
+    ],
+    ids=["layer by layer", "beside the passes", "BLAS held to one thread"],
+)
+def test_ways_to_fit_the_optimizer_in_take_the_same_steps(make, needs, monkeypatch):
+    pytest.importorskip(needs, reason=f"{needs} is not installed")
+    made = []
+    monkeypatch.setattr(training, "network", lambda task: made.append(network(task)) or made[-1])
+    task = images(16, (784, 12, 10), 16)
+    for step in (training.fastopt_step(task), make(task)):
+        for _ in range(3):
+            step.call()
+        step.close()
+    expected, found = (net.params for net in made)
+    assert not np.array_equal(expected, network(task).params)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_networks_compared_learn():

@@ -7,7 +7,8 @@ denormals included; so they say what a kernel timed alone cannot.
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -99,6 +100,54 @@ def fastopt_step(task: Task, threads: int | None = None) -> Step:
 
 def _with_threads(run: Callable[[], Any], threads: int | None) -> Step:
     return Step(run) if threads is None else Step(run, around=partial(using_threads, threads))
+
+
+def layerwise_step(task: Task, threads: int | None = None, beside: bool = False) -> Step:
+    """One step that updates each layer as soon as its gradient is ready, at once or `beside` the rest of the passes."""
+    net = network(task)
+    pool = ThreadPoolExecutor(1) if beside else None
+    pending: list[Future[None]] = []
+
+    def update_after(layer: Any) -> None:
+        backward, optimizer = layer.backward, fastopt.Adam([layer.weight, layer.bias], lr=1e-3)
+        update = partial(optimizer.step, [layer.weight_grad, layer.bias_grad])
+
+        def backward_and_update(*arrays: Any) -> Any:
+            delta = backward(*arrays)
+            if pool is None:
+                update()
+            else:
+                pending.append(pool.submit(update))
+            return delta
+
+        layer.backward = backward_and_update
+
+    for layer in net.layers:
+        if layer.parameter_shapes():
+            update_after(layer)
+
+    def run() -> None:
+        net.loss_and_grad(task.X[: task.batch], task.y[: task.batch])
+        while pending:
+            pending.pop().result()
+
+    step = _with_threads(run, threads)
+    return step if pool is None else replace(step, close=pool.shutdown)
+
+
+def one_blas_thread_step(task: Task) -> Step:
+    """One step that holds BLAS to one thread during the update, so that its workers need not spin."""
+    limits = require("threadpoolctl", extra="bench", what="this contender").ThreadpoolController()
+    net = network(task)
+    x, y = task.X[: task.batch], task.y[: task.batch]
+    optimizer = fastopt.Adam(net.params, lr=1e-3)
+
+    def run() -> None:
+        net.loss_and_grad(x, y)
+        with limits.limit(limits=1, user_api="blas"):
+            optimizer.step(net.grads)
+
+    return Step(run)
 
 
 def passes_alone(task: Task) -> Step:
@@ -247,7 +296,7 @@ def epoch_with(make: Callable[[Any], Callable[[], None]], task: Task, threads: i
 
 def _installed(makers: dict[str, Maker]) -> dict[str, Maker]:
     """Leave out what needs a library that is not installed."""
-    needs = {"torch": "torch", "scikit-learn": "sklearn"}
+    needs = {"torch": "torch", "scikit-learn": "sklearn", "BLAS held": "threadpoolctl"}
     return {
         name: make
         for name, make in makers.items()
@@ -280,6 +329,14 @@ def training(level: Level, threads: int) -> Iterator[Question]:
     networks: list[tuple[tuple[int, ...], int]] = [((784, 512, 10), 128)]
     if level != "quick":
         networks += [((784, 512, 10), 32), ((784, 1024, 1024, 10), 32), ((784, 1024, 1024, 10), 128)]
+        stepwise |= _installed(
+            {
+                "layer by layer": layerwise_step,
+                "the same, threads off": partial(layerwise_step, threads=1),
+                "beside the passes": partial(layerwise_step, threads=1, beside=True),
+                "BLAS held to 1 thread": one_blas_thread_step,
+            }
+        )
     for widths, batch in networks:
         task = partial(images, batch, widths, batch)
         yield Question("training", table, _named(widths, f"batch {batch}"), task, stepwise, None)
