@@ -9,6 +9,8 @@ from fastopt.kernels import _backend
 from fastopt.kernels._checks import Array, as_array, check_streams
 from fastopt.kernels._sweep import Sweep, prepare
 
+_LISTS = (list, tuple)  # a union of the two, written in place, would be made anew in every step
+
 # Hyper-parameters that decide which state arrays there are, or what they begin with.
 _FIXED = ("amsgrad", "centered", "initial_accumulator_value")
 
@@ -38,6 +40,7 @@ class Group:
     def __init__(self, params: Any, label: str, first_number: int, hyper: Mapping[str, Any]) -> None:
         self._single = not isinstance(params, list | tuple | Mapping)
         self._keys = list(params) if isinstance(params, Mapping) else None
+        self._listed = not self._single and self._keys is None
         values = self._arrays_of(params, "params" + label)
         keys = self._keys if self._keys is not None else range(len(values))
         self.suffixes = [label] if self._single else [f"{label}[{key!r}]" for key in keys]
@@ -85,7 +88,8 @@ class Group:
 
     def bind(self, grads: Any) -> Sweep:
         """Return a sweep over parameters, `grads` and state, or raise before anything is written."""
-        values = self._arrays_of(grads, "grads")
+        # The list that it mostly is needs no look inside.
+        values = grads if self._listed and isinstance(grads, _LISTS) else self._arrays_of(grads, "grads")
         sweep = self._sweep if self._bound_by is _backend.active else None
         if sweep is not None and sweep.rebind(values):
             return sweep
@@ -103,7 +107,7 @@ class Group:
         if self._keys is None:
             if self._single:
                 return [values]
-            if not isinstance(values, (list, tuple)):  # a union of the two would be made anew in every step
+            if not isinstance(values, _LISTS):
                 raise TypeError(f"{what}: expected a list of arrays like params, got {type(values).__name__}")
             return values
         if not isinstance(values, Mapping):

@@ -90,22 +90,29 @@ class Optimizer:
         RuntimeError
             A schedule, or a signal handler, called it from within a step.
         """
-        if not self._grouped:
-            grads = (grads,)
-        elif not isinstance(grads, list | tuple) or len(grads) != len(self.groups):
-            found = f"{len(grads)} entries" if isinstance(grads, list | tuple) else type(grads).__name__
-            raise ValueError(f"grads: expected a list with an entry for each of {len(self.groups)} groups, got {found}")
+        if self._grouped:
+            if not isinstance(grads, list | tuple) or len(grads) != len(self.groups):
+                found = f"{len(grads)} entries" if isinstance(grads, list | tuple) else type(grads).__name__
+                expected = f"a list with an entry for each of {len(self.groups)} groups"
+                raise ValueError(f"grads: expected {expected}, got {found}")
+            if len(grads) == 1:
+                grads = grads[0]
         with self._one_at_a_time:
             if self._stepping:
                 raise RuntimeError("step: called from within a step of the same optimizer")
             self._stepping = True
             try:
-                ready = []  # filled in a plain loop: a comprehension took a third of a microsecond more
-                for group, values in zip(self.groups, grads, strict=True):
-                    ready.append((group.bind(values), group.rule, self._scalars(group, grad_scale, clip_value)))
-                for sweep, rule, scalars in ready:
-                    run(sweep, rule, scalars)
+                if len(self.groups) == 1:  # by itself: the lists below take a fifth of a step over small arrays
+                    group = self.groups[0]
+                    sweep, scalars = group.bind(grads), self._scalars(group, grad_scale, clip_value)
+                    run(sweep, group.rule, scalars)
                     sweep.release()
+                else:
+                    sweeps = [group.bind(values) for group, values in zip(self.groups, grads, strict=True)]
+                    all_scalars = [self._scalars(group, grad_scale, clip_value) for group in self.groups]
+                    for group, sweep, scalars in zip(self.groups, sweeps, all_scalars, strict=True):
+                        run(sweep, group.rule, scalars)
+                        sweep.release()
                 self.steps += 1
             finally:
                 self._stepping = False

@@ -55,6 +55,7 @@ cdef enum:
     GRAD = 1
     CACHE_LINE = 64  # bytes
     LONG = 1024      # elements from which alignment pays
+    SHORT = 8192     # elements up to which a sweep is over before another thread could be told to go on
     CONTIGUOUS = cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_F_CONTIGUOUS
 
 
@@ -335,7 +336,7 @@ cdef class Sweep:
         return 0
 
     cdef int sweep(self, const rule_t *rule, const double *c, Py_ssize_t start, Py_ssize_t stop) except -1:
-        if stop - start < LONG:  # over before another thread could be told
+        if stop - start < SHORT:
             self.run_range(rule, c, start, stop)
         else:
             with nogil:
