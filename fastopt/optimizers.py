@@ -141,7 +141,9 @@ class Optimizer:
         -------
         dict
             ``"steps"``; ``"<state>.<parameter>"`` for every state array; ``"lr.<group>"`` where the rate is a number;
-            ``"schedule.<group>.<key>"`` for a schedule that has state of its own. ``np.savez(file, **state)`` saves it.
+            ``"schedule.<group>.<key>"`` for a schedule of the rate that has state of its own, such as
+            `fastopt.schedules.ReduceOnPlateau`; ``"schedule.momentum.<group>.<key>"`` for one of the momentum, or of
+            the first of Adam's betas. ``np.savez(file, **state)`` saves it.
 
         Examples
         --------
@@ -156,8 +158,8 @@ class Optimizer:
             for i, group in enumerate(self.groups):
                 if not callable(group.lr):
                     state[f"lr.{i}"] = float(group.lr)
-                elif hasattr(group.lr, "state_dict"):
-                    state |= {f"schedule.{i}.{key}": value for key, value in group.lr.state_dict().items()}
+            for prefix, schedule in self._schedules().items():
+                state |= {prefix + key: value for key, value in schedule.state_dict().items()}
             return state | {name: array.copy() for name, array in self._state_arrays().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -180,8 +182,8 @@ class Optimizer:
             raise TypeError(f"state: expected a mapping of names to arrays, got {type(state).__name__}")
         own = self._state_arrays()
         loaded = {name: np.asarray(value) for name, value in state.items()}
-        prefixes = {f"schedule.{i}.": g.lr for i, g in enumerate(self.groups) if hasattr(g.lr, "load_state_dict")}
-        schedules: dict[str, dict[str, Any]] = {prefix: {} for prefix in prefixes}
+        owners = self._schedules()
+        schedules: dict[str, dict[str, Any]] = {prefix: {} for prefix in owners}
         rates: dict[int, float] = {}
         for i, group in enumerate(self.groups):
             if f"lr.{i}" in loaded:
@@ -209,7 +211,7 @@ class Optimizer:
         if steps.shape or steps.dtype.kind not in "iu" or steps < 0:
             raise ValueError(f"state 'steps': expected an integer >= 0, got {steps!r}")
         with self._one_at_a_time:
-            self._load_schedules(prefixes, schedules)
+            self._load_schedules(owners, schedules)
             for name, array in own.items():
                 array[...] = loaded[name]
             for i, rate in rates.items():
@@ -223,6 +225,15 @@ class Optimizer:
             for state, arrays in group.state.items()
             for name, array in zip(group.names, arrays, strict=True)
         }
+
+    def _schedules(self) -> dict[str, Any]:
+        """Return the schedules with state of their own, by what their names in the state begin with."""
+        found: dict[str, Any] = {}
+        for i, group in enumerate(self.groups):
+            hyper = group.hyper_parameters()
+            momentum = hyper["betas"][0] if "betas" in hyper else hyper.get("momentum")
+            found |= {f"schedule.{i}.": group.lr, f"schedule.momentum.{i}.": momentum}
+        return {prefix: value for prefix, value in found.items() if hasattr(value, "load_state_dict")}
 
     @staticmethod
     def _load_schedules(schedules: Mapping[str, Any], states: Mapping[str, dict[str, Any]]) -> None:

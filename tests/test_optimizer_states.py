@@ -108,6 +108,46 @@ def test_state_of_a_schedule_is_saved():
     assert other.schedule.rate == 0.25
 
 
+MOMENTA = {
+    "momentum": lambda params, schedule: fastopt.SGD(params, lr=0.1, momentum=schedule),
+    "rmsprop": lambda params, schedule: fastopt.RMSprop(params, lr=0.1, momentum=schedule),
+    "adam": lambda params, schedule: fastopt.Adam(params, lr=0.1, betas=(schedule, 0.999)),
+    "adamw, rate too": lambda params, schedule: fastopt.AdamW(params, lr=schedule, betas=(schedule, 0.999)),
+    "groups": lambda params, schedule: fastopt.SGD(
+        [{"params": p, "momentum": m} for p, m in zip(params, (schedule, 0.5, Halving()), strict=True)]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MOMENTA)
+def test_state_of_a_schedule_of_the_momentum_is_saved(kind):
+    """It goes on to the bit, and is refused as a whole."""
+    params = [np.linspace(1, 2, 3), np.ones(2), np.ones(1)]
+    grads = [p / 3 for p in params]
+    schedule, twin = Halving(), Halving()
+    schedule.rate = twin.rate = 0.5
+    opt, start = MOMENTA[kind](params, schedule), [p.copy() for p in params]
+    schedule.rate = 0.25
+    opt.step(grads)
+    state, reached = saved(opt), [p.copy() for p in params]
+    assert state["schedule.momentum.0.rate"] == 0.25
+    other = MOMENTA[kind](start, twin)
+    before = saved(other)
+    for wrong in ({"schedule.momentum.0.rate": -1.0}, {"steps": -1}, {"schedule.momentum.7.rate": 0.5}):
+        assert refusal(other, state | wrong)
+        assert equal_states(saved(other), before)
+    assert refusal(other, {k: v for k, v in state.items() if k != "schedule.momentum.0.rate"})
+    assert equal_states(saved(other), before)
+    for own, value in zip(start, reached, strict=True):
+        own[...] = value
+    other.load_state_dict(state)
+    assert twin.rate == 0.25
+    for each in (opt, other):
+        each.step(grads)
+    for own, expected in zip(start, params, strict=True):
+        assert_same_bits(own, expected)
+
+
 def refusal(opt, state):
     """What `opt` says against a state, or None if it takes it."""
     try:
