@@ -1,9 +1,11 @@
 """What the training loop needs of an optimizer, and what an optimizer needs of the loop."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from fastopt.schedules._base import Schedule
 
 if TYPE_CHECKING:
     from .network import Network
@@ -53,15 +55,23 @@ def gradients_like(params: Any, net: "Network") -> Any:
 
 
 def tell_schedules(optimizer: Optimizer, logs: Mapping[str, float]) -> None:
-    """Tell the schedules that follow a metric how the epoch went."""
-    schedules = {id(group.lr): group.lr for group in optimizer.groups if hasattr(group.lr, "update")}
+    """Tell the schedules that follow a metric how the epoch went, each once, wherever it is used."""
+    used = [value for group in optimizer.groups for value in (group.lr, *_momenta(group))]
+    schedules = {id(schedule): schedule for value in used for schedule in _following(value)}
     for schedule in schedules.values():
-        metric = "accuracy" if _mode(schedule) == "max" else "loss"
+        metric = "accuracy" if getattr(schedule, "mode", "min") == "max" else "loss"
         schedule.update(logs.get(f"val_{metric}", logs[metric]))
 
 
-def _mode(schedule: Any) -> str:
-    """Return whether less or more is better for a schedule, which may be inside others."""
-    while not hasattr(schedule, "mode") and hasattr(schedule, "schedule"):
-        schedule = schedule.schedule
-    return getattr(schedule, "mode", "min")
+def _momenta(group: Any) -> tuple[Any, ...]:
+    """Return the hyper-parameters of a group besides the rate that may be schedules."""
+    return (getattr(group, "momentum", None), *getattr(group, "betas", ()))
+
+
+def _following(schedule: Any) -> Iterator[Any]:
+    """Yield what takes a metric in `schedule`: itself, or what those that only pass it on are made from."""
+    if isinstance(schedule, Schedule) and type(schedule).update is Schedule.update:
+        for part in schedule._schedules().values():
+            yield from _following(part)
+    elif hasattr(schedule, "update"):
+        yield schedule
