@@ -562,6 +562,33 @@ def test_a_guard_that_comes_or_goes_is_named(path):
     refused(Run("plateau", WATCHED["guard"]), path, "callbacks of only one of the runs: .*ExplosionGuard0")
 
 
+def test_a_run_with_a_scaled_schedule_does_not_go_on_at_the_rate_that_exploded(path):
+    first = Run("momentum", lambda: [ExplosionGuard(every=3, factor=0.5)]).fit(Poison(9), Checkpoint(path), epochs=3)
+    assert first.optimizer.schedule.factor == 0.5
+    match = r"^resume: expected the callback ExplosionGuard, which scaled the schedule .* by 0\.5 .*, got none$"
+    refused(Run("momentum"), path, match)
+    resumed = Run("momentum", lambda: [ExplosionGuard(every=3, factor=0.5)]).fit(resume=path)
+    assert resumed.optimizer.schedule.factor == 0.5
+
+
+def test_a_scaled_number_needs_no_guard(path):
+    Run("adam", lambda: [ExplosionGuard(every=3, factor=0.5)]).fit(Poison(9), Checkpoint(path), epochs=3)
+    assert Run("adam").fit(resume=path).optimizer.lr == 0.01
+
+
+def test_a_plateau_that_sets_the_momentum_is_saved(path):
+    def run():
+        made = Run()
+        momentum = ReduceOnPlateau(0.9, patience=0, factor=0.5)
+        made.optimizer = fastopt.SGD(made.net.params, lr=0.2, momentum=momentum)
+        return made
+
+    straight = run().fit()
+    assert straight.optimizer.groups[0].momentum(0) < 0.9  # or this test shows nothing
+    run().fit(Checkpoint(path), epochs=3)
+    assert run().fit(resume=path).bits() == straight.bits()
+
+
 # ---- processes
 
 

@@ -60,6 +60,7 @@ def load(run: "Training", path: str | os.PathLike[str]) -> None:
         _check_settings(run, meta["settings"], path)
         history = _below("history.", arrays)
         _check_progress(run, meta, history)
+        _check_rates(run, meta["callbacks"])
         states = {"optimizer": _below("optimizer.", arrays), "net": _below("net.", arrays)}
         for name, state in meta["callbacks"].items():
             states[name] = {**_below(f"callback.{name}.", arrays), **state}
@@ -112,6 +113,16 @@ def _check_progress(run: "Training", meta: Mapping[str, Any], history: Mapping[s
         raise ValueError(f"position, history and metrics do not fit together at epoch {epoch}, batch {batch}")
     for name, number in {**meta["sums"], **{name: meta[name] for name in ("seconds", "optimizer_seconds")}}.items():
         to_float(name, number, "expected a number")
+
+
+def _check_rates(run: "Training", saved: Mapping[str, Any]) -> None:
+    """Refuse to go on at rates that a guard had found too high: schedules do not keep what scaled them."""
+    for name in saved.keys() - {name for name, _ in _named_callbacks(run)}:
+        if factors := [factor for factor in saved[name].get("factors", ()) if factor not in (None, 1)]:
+            raise ValueError(
+                f"expected the callback {name.rstrip('0123456789')}, which scaled the schedule of the saved run "
+                f"by {factors[0]:.3g} after it had exploded, got none"
+            )
 
 
 def _others(run: "Training", saved: Mapping[str, Any]) -> str:
