@@ -32,6 +32,7 @@ _SAMPLES = 256
 class _Copy:
     step: int
     loss: float
+    live: int
     params: np.ndarray[Any, Any]
     optimizer: dict[str, Any]
 
@@ -44,22 +45,29 @@ class ExplosionGuard(Callback):
     `factor`, and has the batch computed again. What it did is logged (logger "fastopt.nn.guard")
     and in ``history.events``.
 
-    An explosion is one of these:
+    These are taken for an explosion, as it happens:
 
     - a loss or a gradient is infinite or NaN;
     - the loss stays above `rise` times the reference, the loss before training, for `patience`
       updates. Cyclic rates may undo much of what was learned, but not more than all of it, and the
       first updates of adaptive methods may overshoot, but soon come back;
-    - the norm of the gradient stays above `grad_rise` times the largest before, for as long;
-    - the median loss stays above the reference;
-    - the network died: five sixths of the gradient's elements have become zero, as when a ReLU
-      never lets anything through again, and the loss is still above half of the reference.
+    - the norm of the gradient stays above `grad_rise` times the largest before, for as long.
 
-    Losses and norms are means over at least 256 samples. The last two are looked for every `every`
-    updates.
+    These are what an explosion that passed by itself may leave behind, a network that is finite but
+    no longer learns:
 
-    A good point is taken every `every` updates, unless the loss is rising at that moment. If a run
-    explodes again before the next one, the one before it is used.
+    - the median loss is above 1.2 times the reference, or, if it had risen above `rise` times the
+      reference before, has not come back below it;
+    - the network died: less than a third of the units that had a gradient still have one, as when
+      ReLUs never let anything through again, or tanh is saturated, and the loss is above half of
+      the reference. No rate brings such units back. After a rescue, when the rate is known to be
+      too high, it is enough that a third is lost of those alive at the good point.
+
+    Losses and norms are means over at least 256 samples; a unit is alive if its bias has a gradient
+    for any of those. The last two are looked for every `every` updates, the first time `patience`
+    updates after the start or a rescue. Then a good point is taken too, unless the loss is rising
+    or above the reference, or more than half of the units are dead. If a run explodes again before
+    the next good point, the one before it is used.
 
     Parameters
     ----------
@@ -72,8 +80,8 @@ class ExplosionGuard(Callback):
     factor : float
         Between 0 and 1.
     every : int
-        Updates between two good points. Two are kept, each a copy of parameters and optimizer
-        state.
+        Updates between two good points. Two are kept, the start being the first, each a copy of
+        parameters and optimizer state.
     max_rescues : int
         After so many the run ends with `Diverged`.
     reference : float, optional
@@ -109,14 +117,18 @@ class ExplosionGuard(Callback):
         self._run = run
         self.rescues = 0
         every = -(-len(run.X) // 1024)
+        state = run.net.state_dict()
         loss = run.net.loss_and_grad(run.X[::every], run.y[::every])
+        run.net.load_state_dict(state)  # dropout drew random numbers, and a healthy run is not to be changed
         self.reference = loss if self._reference is None else self._reference
-        self._live = run.net.grads != 0
-        self._most_live = int(np.count_nonzero(self._live))
+        self._biases = [layer.bias_grad for layer in run.net.layers if hasattr(layer, "bias_grad")]
+        self._biases = self._biases or [np.zeros(0)]
+        self._live = np.zeros(sum(map(len, self._biases)), bool)
+        self._most_live = 0
         self._copies: list[_Copy] = []
         self._restored = False
-        self._checked = 0
-        self._due = False
+        self._next_check = min(self.patience, self.every)
+        self._overshot = False
         self._risen_since: int | None = None
         self._losses: deque[float] = deque(maxlen=50)
         self._largest_norm = 0.0
@@ -130,11 +142,12 @@ class ExplosionGuard(Callback):
     def _start_mean(self) -> None:
         self._samples = 0
         self._loss_sum = self._norm_sum = 0.0
+        self._live[:] = False
 
     def on_gradients(self, run: "Training") -> bool:
         """Look, and if need be go back."""
         if not self._copies:
-            self._copy(run, run.loss)
+            self._copy(run, run.loss, int(np.count_nonzero(np.concatenate(self._biases))))
         problem = self._problem(run)
         if problem is not None:
             self._rescue(run, problem)
@@ -146,49 +159,53 @@ class ExplosionGuard(Callback):
             return f"the loss became {run.loss}"
         if not math.isfinite(norm):
             return f"the norm of the gradient became {norm}"
-        if self._samples == 0:
-            self._due = run.step - self._checked >= self.every
-            self._live[:] = False
         self._samples += run.samples
         self._loss_sum += run.loss * run.samples
         self._norm_sum += norm * run.samples
-        if self._due:
-            np.logical_or(self._live, run.net.grads, out=self._live)
+        self._live |= np.concatenate(self._biases) != 0
         if self._samples < min(_SAMPLES, len(run.X)):
             return None
         loss, norm = self._loss_sum / self._samples, self._norm_sum / self._samples
+        live = int(np.count_nonzero(self._live))
         self._start_mean()
         self._losses.append(loss)
+        self._most_live = max(live, self._most_live)
         if (problem := self._rise(loss, norm)) is not None:
             self._risen_since = run.step if self._risen_since is None else self._risen_since
             return problem if run.step - self._risen_since >= self.patience else None
         self._risen_since = None
         self._largest_norm = max(self._largest_norm, norm)
-        return self._check(run, loss) if self._due else None
+        return self._check(run, loss, live) if run.step >= self._next_check else None
 
     def _rise(self, loss: float, norm: float) -> str | None:
         if loss > self.rise * self.reference:
+            self._overshot = True
             return f"the loss rose to {loss:.3g}, from {self.reference:.3g} before training"
         if self.grad_rise is not None and 0 < self._largest_norm * self.grad_rise < norm:
             return f"the norm of the gradient rose to {norm:.3g}, from {self._largest_norm:.3g}"
         return None
 
-    def _check(self, run: "Training", loss: float) -> str | None:
+    def _check(self, run: "Training", loss: float, live: int) -> str | None:
         """See whether the run still learns; if so, this may be a good point."""
-        self._checked = run.step
-        live, usual = int(np.count_nonzero(self._live)), median(self._losses)
-        if len(self._losses) == self._losses.maxlen and usual > 1.2 * self.reference:
-            return f"the loss stays at {usual:.3g}, above {self.reference:.3g} before training"
-        if usual > self.reference / 2 and live < self._most_live / 6:
-            return f"the network died: {live / len(self._live):.0%} of it has a gradient"
-        self._most_live = max(live, self._most_live)
-        if loss <= 1.5 * usual:
-            self._copy(run, loss)
+        self._next_check = run.step + self.every
+        usual = median(self._losses)
+        if len(self._losses) == self._losses.maxlen:
+            if usual > (1.0 if self._overshot else 1.2) * self.reference:
+                return f"the loss stays at {usual:.3g}, above {self.reference:.3g} before training"
+            self._overshot = False
+        enough = self._most_live / 3
+        if self.rescues:
+            # Relative to the good point: else one that had lost a few would be gone back to for ever.
+            enough = max(enough, self._copies[-1].live * 2 / 3)
+        if usual > self.reference / 2 and live < enough:
+            return f"the network died: only {live} of {self._most_live} units have a gradient"
+        if loss <= min(1.5 * usual, self.reference) and live >= self._most_live / 2:
+            self._copy(run, loss, live)
         return None
 
-    def _copy(self, run: "Training", loss: float) -> None:
+    def _copy(self, run: "Training", loss: float, live: int) -> None:
         state = run.optimizer.state_dict()
-        self._copies = [*self._copies[-1:], _Copy(run.step, loss, run.net.params.copy(), state)]
+        self._copies = [*self._copies[-1:], _Copy(run.step, loss, live, run.net.params.copy(), state)]
         self._restored = False
 
     def _rescue(self, run: "Training", problem: str) -> None:
@@ -208,7 +225,8 @@ class ExplosionGuard(Callback):
         for group, rate in zip(run.optimizer.groups, rates, strict=True):
             group.lr = rate
         self._losses.clear()
-        self._checked = run.step
+        self._next_check = run.step + min(self.patience, self.every)
+        self._overshot = False
         self._risen_since = None
         self._start_mean()
         run.history.events.append(
@@ -241,10 +259,10 @@ class ExplosionGuard(Callback):
             "losses": list(self._losses),
             "largest_norm": self._largest_norm,
             "mean": [self._samples, self._loss_sum, self._norm_sum],
-            "checks": [self._checked, self._due, self._most_live, self._risen_since],
+            "checks": [self._next_check, self._overshot, self._most_live, self._risen_since],
             "live": self._live,
             "factors": [g.lr.factor if isinstance(g.lr, Scaled) else None for g in self._run.optimizer.groups],
-            "copies": [[copy.step, copy.loss] for copy in self._copies],
+            "copies": [[copy.step, copy.loss, copy.live] for copy in self._copies],
         }
         for i, copy in enumerate(self._copies):
             state[f"{i}.params"] = copy.params
@@ -260,7 +278,7 @@ class ExplosionGuard(Callback):
         self._losses.extend(state["losses"])
         self._largest_norm = state["largest_norm"]
         self._samples, self._loss_sum, self._norm_sum = state["mean"]
-        self._checked, self._due, self._most_live, self._risen_since = state["checks"]
+        self._next_check, self._overshot, self._most_live, self._risen_since = state["checks"]
         kept = {k: v for k, v in self._run.optimizer.state_dict().items() if isinstance(v, np.ndarray)}
         like = {"params": self._run.net.params, **kept}
         self._live = checked_state({"live": state["live"]}, {"live": self._live})["live"]
@@ -268,12 +286,12 @@ class ExplosionGuard(Callback):
             if factor is not None:
                 group.lr = Scaled(group.lr.schedule, factor)
         self._copies = []
-        for i, (step, loss) in enumerate(state["copies"]):
+        for i, (step, loss, live) in enumerate(state["copies"]):
             prefix = f"{i}.optimizer."
             optimizer = {k.removeprefix(prefix): state[k] for k in state if k.startswith(prefix)}
             arrays = {name: optimizer[name] for name in kept if name in optimizer}
             params = checked_state({"params": state[f"{i}.params"], **arrays}, like)["params"]
-            self._copies.append(_Copy(step, loss, params, optimizer))
+            self._copies.append(_Copy(step, loss, live, params, optimizer))
 
 
 def _scaled(lr: Any, factor: float) -> float | Callable[[int], float]:
