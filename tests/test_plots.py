@@ -373,6 +373,13 @@ def test_rescues_are_marked_where_they_were() -> None:
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1.0, 9.0, np.nan, 0.4])
     assert [line.get_xdata()[0] for line in ax.lines[1:]] == [2]  # type: ignore[index]
     assert ax.get_title(loc="left").endswith("1 rescue")
+    assert ax.get_xscale() == "linear"
+
+
+def test_early_rescues_of_a_long_run_are_spread_out() -> None:
+    ax = plots.rescues([1.0] * 1000, [{"kind": "rescue", "step": step} for step in (20, 40, 60)]).axes[0]
+    marks = [float(ax.transAxes.inverted().transform(ax.transData.transform((step, 1.0)))[0]) for step in (20, 40, 60)]
+    assert min(np.diff(marks)) > 0.04
 
 
 def test_path_of_a_descent_is_drawn() -> None:

@@ -20,6 +20,8 @@ def rescues(
 ) -> Figure:
     """Draw the loss of a guarded run, with each rescue and the rate that it led to.
 
+    If all of them are in the first fifth, steps are on a logarithmic scale.
+
     Parameters
     ----------
     losses : sequence of float
@@ -64,7 +66,10 @@ def rescues(
         axes[1].set_yscale("log")
         axes[1].set_ylabel("learning rate")
     axes[-1].set_xlabel("step")
-    axes[-1].set_xlim(0, max(len(values), *at, 1) if at else max(len(values), 1))
+    axes[-1].set_xlim(0, max(len(values), *at, 1))
+    if at and max(at) < len(values) / 5:
+        # Rescues come in the beginning of most runs, and would be one bar there.
+        axes[-1].set_xscale("symlog", linthresh=1, linscale=0.3)
     figure.align_ylabels(axes)
     return figure
 
