@@ -1,9 +1,24 @@
 """The optimizer step of gradient descent, in place and at memory speed, for anything that speaks NumPy."""
 
-from fastopt import kernels, schedules
+from typing import TYPE_CHECKING
+
+from fastopt import kernels
 from fastopt.kernels._backend import show_config
 from fastopt.kernels._threads import get_num_threads, set_num_threads
 from fastopt.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+if TYPE_CHECKING:
+    from fastopt import schedules
+else:
+
+    def __getattr__(name):
+        # They take as long to import as all the rest, and a constant rate does without.
+        if name == "schedules":
+            import fastopt.schedules
+
+            return fastopt.schedules
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 
@@ -20,3 +35,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | set(__all__))

@@ -64,23 +64,54 @@ def without(*modules):
 # --------------------------------------------------------------------------------- import
 
 
-def test_import_needs_numpy_alone():
-    names = ", ".join(f"{name!r}" for name in OPTIONAL)
+def imported(*code):
+    """Names of the modules that `code` imports beyond NumPy's own."""
     code, out, err = run_python(
-        "import fastopt, fastopt.nn, sys",
-        f"print(*[name for name in ({names},) if name in sys.modules])",
+        "import sys, numpy",
+        "before = set(sys.modules)",
+        *code,
+        "print('imported', *sys.modules.keys() - before)",
         FASTOPT_BACKEND="" if _backend.active.name == "cython" else "numpy",
     )
-    assert (code, out) == (0, []), err
+    assert code == 0, err
+    return set(out[out.index("imported") + 1 :])
 
 
-def test_command_line_starts_without_what_it_may_not_need():
-    code, out, err = run_python(
-        "import fastopt.cli, sys",
-        "print(*[name for name in ('matplotlib', 'numba', 'torch', 'sklearn') if name in sys.modules])",
-        FASTOPT_BACKEND="" if _backend.active.name == "cython" else "numpy",
-    )
-    assert (code, out) == (0, []), err
+@pytest.mark.parametrize("code", ["import fastopt, fastopt.nn, fastopt.lr_finder", "import fastopt.__main__"])
+def test_import_needs_numpy_alone(code):
+    assert imported(code).isdisjoint(OPTIONAL)
+
+
+def test_import_leaves_for_later_what_a_step_does_without():
+    names = imported("import fastopt", "fastopt.Adam(numpy.ones(3)).step(numpy.ones(3))")
+    assert "fastopt.optimizers" in names
+    later = {f"fastopt.{name}" for name in ("bench", "cli", "descent", "lr_finder", "nn", "plots", "schedules")}
+    assert names.isdisjoint(later | {"argparse", "csv", "dataclasses", "json", "numpy.random", "zipfile"})
+
+
+def test_help_needs_no_command():
+    names = imported("import fastopt.cli", "assert fastopt.cli.main(['--help']) == 0")
+    assert names.isdisjoint({*OPTIONAL, "fastopt.bench", "fastopt.cli.train", "fastopt.nn", "fastopt.plots"})
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "fastopt.schedules.Constant(0.5)",
+        "import fastopt.schedules; fastopt.schedules.Constant(0.5)",
+        "from fastopt import schedules; schedules.Constant(0.5)",
+        "from fastopt import *; schedules.Constant(0.5)",
+        "assert 'schedules' in dir(fastopt); fastopt.schedules.Constant(0.5)",
+        "import pickle; pickle.loads(pickle.dumps(fastopt.schedules.Constant(0.5)))",
+    ],
+)
+def test_schedules_are_there_when_they_are_used(use):
+    assert "fastopt.schedules" in imported("import fastopt", use)
+
+
+def test_unknown_name_is_refused():
+    with pytest.raises(AttributeError, match="module 'fastopt' has no attribute 'Adm'"):
+        fastopt.Adm  # noqa: B018
 
 
 def test_the_version_has_one_source():

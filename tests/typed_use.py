@@ -28,6 +28,7 @@ def use() -> None:
     opt.step(grads, grad_scale=grad_scale)
     opt.lr = 0.1
     opt.lr = lambda step: 0.1 / (1 + step)
+    opt.lr = fastopt.schedules.Constant(0.1)
     opt.load_state_dict(opt.state_dict())
 
     optimizers: list[fastopt.Optimizer] = [

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait  # not when first used: a fork amid an import hangs
 from typing import TypeVar
 
 from fastopt.kernels._sweep import Sweep
