@@ -3,10 +3,12 @@
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -234,6 +236,19 @@ def test_kernels_that_do_not_load_are_said_to_be_so():
     assert (code, out) == (0, ["numpy", "None"]), err
     assert "RuntimeWarning" in err
     assert "wrong ELF class" in err
+
+
+def test_zip_archive_runs_a_fallback_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the sources may be where this runs, and Python looks there first
+    archive = shutil.make_archive(str(tmp_path / "app"), "zip", Path(fastopt.__file__).parents[1], "fastopt")
+    # What finds an editable installation is an object; Python's own finders are classes.
+    found = "import sys", "sys.meta_path = [f for f in sys.meta_path if isinstance(f, type)]", without("numba"), USE
+    code, out, err = run_python(*found, PYTHONPATH=archive)
+    assert (code, out) == (0, ["numpy", "None"]), err
+    assert err.count("RuntimeWarning") == 1
+    assert "the compiled kernels cannot be loaded from a zip archive" in err
+    code, out, err = run_python(*found, PYTHONPATH=archive, FASTOPT_BACKEND="numpy")
+    assert (code, out, err) == (0, ["numpy", "None"], "")
 
 
 @compiled

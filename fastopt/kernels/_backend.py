@@ -87,6 +87,8 @@ def _load_compiled(isa: str | None) -> Backend:
     try:
         import fastopt.kernels._cython as compiled
     except ModuleNotFoundError as error:
+        if hasattr(__spec__.loader, "archive"):  # of zipimport
+            raise ImportError("the compiled kernels cannot be loaded from a zip archive: install fastopt") from error
         raise ImportError(f"the compiled kernels are not installed ({error}): {_HOW_TO_COMPILE}") from error
     except ImportError as error:  # built for another machine, or loaded in a sub-interpreter
         raise ImportError(f"the compiled kernels cannot be loaded ({error})") from error
