@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from importlib.resources import files
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,15 @@ def test_kernels_that_do_not_load_are_said_to_be_so():
     assert (code, out) == (0, ["numpy", "None"]), err
     assert "RuntimeWarning" in err
     assert "wrong ELF class" in err
+
+
+def test_tools_that_freeze_programs_find_the_modules():
+    """They read imports from the bytecode, as the standard library's finder does, which calls bad what is not there."""
+    finder = ModuleFinder([str(Path(fastopt.__file__).parents[1])], excludes=["numpy"])
+    finder.import_hook("fastopt")
+    names = finder.modules.keys() | finder.badmodules.keys()
+    backends = {f"fastopt.kernels._{name}" for name in _backend.BACKENDS}
+    assert {*backends, "fastopt.schedules"} <= names
 
 
 def test_zip_archive_runs_a_fallback_and_says_so(tmp_path, monkeypatch):
