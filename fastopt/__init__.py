@@ -2,10 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from fastopt import kernels
-from fastopt.kernels._backend import show_config
-from fastopt.kernels._threads import get_num_threads, set_num_threads
-from fastopt.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+try:
+    from fastopt import kernels
+    from fastopt.kernels._backend import show_config
+    from fastopt.kernels._threads import get_num_threads, set_num_threads
+    from fastopt.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+except (ImportError, ValueError, KeyboardInterrupt) as error:
+    from fastopt import _command
+
+    _command.end(error)
+    raise
 
 if TYPE_CHECKING:
     from fastopt import schedules

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -184,6 +186,46 @@ def test_missing_extras(tmp_path, monkeypatch, missing, words, code, text):
     assert ended.returncode == code, err
     assert text in (err if code else out)
     assert err.count("\n") == (1 if code else 0)
+
+
+# What pip writes as the command.
+SCRIPT = "import sys\nfrom fastopt.cli import main\nsys.exit(main())\n"
+# Python imports this when it starts.
+NO_NUMBA = "import sys\nsys.modules['numba'] = None\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("FASTOPT_BACKEND", "nonsense", "FASTOPT_BACKEND: expected one of cython, numba, numpy, got 'nonsense'"),
+        ("FASTOPT_BACKEND", "numba", 'the numba backend needs numba: pip install "fastopt[numba]"'),
+        ("FASTOPT_ISA", "nonsense", "FASTOPT_ISA: expected one of v4, v3, baseline, got 'nonsense'"),
+        ("FASTOPT_NUM_THREADS", "x", "FASTOPT_NUM_THREADS: expected an integer >= 1, got 'x'"),
+    ],
+)
+@pytest.mark.parametrize("command", [["fastopt"], ["-m", "fastopt"], ["-mfastopt"], ["-X", "utf8", "-m", "fastopt"]])
+def test_an_environment_that_cannot_be_is_refused_in_one_sentence(tmp_path, command, variable, value, message):
+    (tmp_path / "fastopt").write_text(SCRIPT)
+    (tmp_path / "sitecustomize.py").write_text(NO_NUMBA)
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("FASTOPT_")}
+    environment |= {variable: value, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, *command, "info"], capture_output=True, text=True, env=environment, timeout=60, cwd=tmp_path
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", f"fastopt: {message}\n")
+
+
+@pytest.mark.parametrize("command", [["-c", "import fastopt"], ["program.py"], ["-m", "package"]])
+def test_a_program_gets_an_exception_instead(tmp_path, command):
+    (tmp_path / "program.py").write_text("import fastopt\n")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("import fastopt\n")
+    environment = {**os.environ, "FASTOPT_BACKEND": "nonsense"}
+    ended = subprocess.run(
+        [sys.executable, *command, "fastopt"], capture_output=True, text=True, env=environment, timeout=60, cwd=tmp_path
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("ValueError: FASTOPT_BACKEND: expected one of")
 
 
 def test_an_error_of_ours_is_not_hidden(run, monkeypatch):
