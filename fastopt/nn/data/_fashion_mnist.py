@@ -61,7 +61,7 @@ def fashion_mnist(folder: str | Path | None = None, *, pixel_range: tuple[float,
     FileNotFoundError
         If `folder` lacks one of the files.
     ValueError
-        If a file is damaged or does not fit the others.
+        If a file is damaged or does not fit the others, or its download is damaged.
     ModuleNotFoundError
         If the data has to be downloaded and pooch is not installed.
     ConnectionError
@@ -165,20 +165,28 @@ def _fashion_files(folder: str | Path | None) -> list[Path]:
 
 def _download(name: str) -> Path:
     pooch = require("pooch", extra="data", what="downloading Fashion-MNIST")
+    url = f"{_FASHION_URL}{name}.gz"
+    instead = "install Debian's package dataset-fashion-mnist, or give the folder of the files (--data DIR)"
     try:
         return Path(
             pooch.retrieve(
-                f"{_FASHION_URL}{name}.gz",
+                url,
                 known_hash=f"sha256:{_FASHION_SHA256[name]}",
                 fname=f"{name}.gz",
                 path=pooch.os_cache("fastopt") / "fashion-mnist",
             )
         )
     except OSError as error:
-        raise ConnectionError(
-            f"{name}.gz could not be downloaded ({error}); give the folder of the Fashion-MNIST "
-            "files, or install Debian's package dataset-fashion-mnist"
-        ) from error
+        raise ConnectionError(f"{url} could not be downloaded ({_cause(error)}): {instead}") from error
+    except ValueError as error:  # pooch has deleted the file
+        raise ValueError(f"{url} sent a damaged file, with another SHA-256 than it should have: {instead}") from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the first of the errors that led to this one: it says why, the others say where."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _read_labelled(images: Path, labels: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
