@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -179,6 +180,16 @@ def test_animations(run):
     code, out, _ = run("descend", "best", "--steps", "5", "--animate", "fall.gif", "--no-plot")
     assert code == 0
     assert Path("train.gif").read_bytes()[:3] == Path("fall.gif").read_bytes()[:3] == b"GIF"
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg, which makes .mp4, is not installed")
+def test_films_as_mp4(run):
+    code, out, err = run("train", *TINY, "--animate", "train.mp4", "--no-plot")
+    assert (code, err, pictures(out)) == (0, "", ["train.mp4"])
+    code, out, err = run("descend", "best", "--steps", "5", "--animate", "fall.mp4", "--no-plot")
+    assert (code, err, pictures(out)) == (0, "", ["fall.mp4"])
+    for name in ("train.mp4", "fall.mp4"):
+        assert Path(name).read_bytes()[4:8] == b"ftyp"
 
 
 def test_quiet_prints_results_only(run):

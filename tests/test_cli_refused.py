@@ -145,6 +145,13 @@ def test_unwritable_files_are_refused(run, tmp_path):
         assert f"{option}: 'locked/{name}' cannot be written" in err
 
 
+def test_mp4_without_ffmpeg_is_refused_before_the_work(run, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    code, out, err = run("descend", "best", "--animate", "x.mp4")
+    message = "--animate: .mp4 needs ffmpeg, which is not installed; .gif does not"
+    assert (code, out, err) == (2, "", f"fastopt descend: {message}\n")
+
+
 @pytest.mark.parametrize("command", ["train", "landscape"])
 def test_a_diverged_run_says_why_and_what_to_try(run, command):
     words = [command, "sine", "--optimizer", "sgd", "--lr", "1000", "--activation", "relu", "--epochs", "100"]

@@ -1,5 +1,6 @@
 """Pictures: that the data is in them, labelled, and that nothing else is touched."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -239,11 +240,43 @@ def test_mp4_without_ffmpeg_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         plots.save(plots.Animation(Figure(), lambda i: None, 1), tmp_path / "a.mp4")
 
 
-def test_mp4_with_ffmpeg(tmp_path: Path) -> None:
-    if not matplotlib.animation.FFMpegWriter.isAvailable():
-        pytest.skip("ffmpeg is not installed")
-    path = plots.save(MOVING["descent_animation"](), tmp_path / "a.mp4", dpi=50)
+with_ffmpeg = pytest.mark.skipif(
+    not matplotlib.animation.FFMpegWriter.isAvailable(), reason="ffmpeg, which makes .mp4, is not installed"
+)
+
+
+@with_ffmpeg
+@pytest.mark.parametrize("name", sorted(MOVING))
+def test_mp4_with_ffmpeg(tmp_path: Path, name: str) -> None:
+    path = plots.save(MOVING[name](), tmp_path / "a.mp4", dpi=50)
     assert path.read_bytes()[4:8] == b"ftyp"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".gif", pytest.param(".mp4", marks=with_ffmpeg)])
+def test_an_interrupted_film_leaves_the_old_one(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"the old one")
+
+    def draw(i: int) -> None:
+        if i == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plots.save(plots.Animation(Figure(), draw, 9), path, dpi=20)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"the old one"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stands in for ffmpeg by a shell script")
+@pytest.mark.parametrize("reads", [True, False])
+def test_what_ffmpeg_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{'cat > /dev/null' if reads else ''}\necho 'Unknown encoder h264' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(OSError, match=r"^a\.mp4: ffmpeg failed: Unknown encoder h264$"):
+        plots.save(plots.Animation(Figure(), lambda i: None, 30), tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == [program]
 
 
 # The data is in the picture.

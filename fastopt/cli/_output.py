@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import math
 import shutil
 import sys
@@ -129,6 +130,7 @@ def draw(args: argparse.Namespace, path: Path, picture: Any, label: str = "pictu
     """Save a picture and say where it is."""
     plots = require("fastopt.plots", extra="plots", what="a picture")
     moving = isinstance(picture, plots.Animation)
+    logging.getLogger("matplotlib.animation").addHandler(logging.NullHandler())  # what it logs, the error says
     with progress(f"drawing {path.name}", quiet=args.quiet or not moving) as move:
         plots.save(picture, path, dpi=80 if moving else 150, progress=move)
     show(label, str(path))

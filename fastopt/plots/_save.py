@@ -1,6 +1,8 @@
 """Pictures into files: the suffix decides the format."""
 
 import os
+import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +76,8 @@ def save(
         If the folder does not exist.
     RuntimeError
         If ``.mp4`` is asked for and ffmpeg is not installed.
+    OSError
+        If ffmpeg fails.
 
     Examples
     --------
@@ -102,10 +106,26 @@ def save(
         writer = matplotlib.animation.FFMpegWriter(fps=picture.fps)  # type: ignore[arg-type]
     else:
         raise RuntimeError(f"{path}: .mp4 needs ffmpeg, which is not installed; .gif does not")
-    with writer.saving(picture.figure, path, dpi):
-        for i in range(picture.frames):
-            picture.draw(i)
-            writer.grab_frame()
-            if progress is not None:
-                progress(i + 1, picture.frames)
+    # Aside at first: what is stopped half-way leaves no half of a film.
+    with tempfile.TemporaryDirectory(prefix=".fastopt-", dir=path.parent) as folder:
+        whole = Path(folder, path.name)
+        _film(picture, writer, whole, dpi, progress)
+        whole.replace(path)
     return path
+
+
+def _film(picture: Animation, writer: Any, path: Path, dpi: float, progress: Progress | None) -> None:
+    try:
+        with writer.saving(picture.figure, path, dpi):
+            for i in range(picture.frames):
+                picture.draw(i)
+                writer.grab_frame()
+                if progress is not None:
+                    progress(i + 1, picture.frames)
+    except subprocess.CalledProcessError as error:
+        # ffmpeg ends like this also because something else, such as Ctrl-C, has stopped the drawing.
+        before = error.__context__
+        if before is not None and not isinstance(before, BrokenPipeError):
+            raise before from None
+        reasons = (error.stderr or "").strip().splitlines() or [f"exit code {error.returncode}"]
+        raise OSError(f"{path.name}: ffmpeg failed: {reasons[-1]}") from error
