@@ -40,6 +40,13 @@ def fallbacks(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """Run all tests with PyTorch and Keras installed, which some compare with: large downloads."""
+    session.install("-e", ".[peers]", env={"FASTOPT_BUILD": "required"})
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style: the hooks of .pre-commit-config.yaml on every file."""
     session.install("pre-commit>=4")
