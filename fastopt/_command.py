@@ -22,5 +22,6 @@ def end(error: BaseException) -> None:
     if not is_running():
         return
     interrupted = isinstance(error, KeyboardInterrupt)
-    sys.stderr.write(f"fastopt: {'interrupted' if interrupted else ' '.join(str(error).split())}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"fastopt: {'interrupted' if interrupted else ' '.join(str(error).split())}\n")
     raise SystemExit(130 if interrupted else 2)

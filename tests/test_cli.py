@@ -270,6 +270,13 @@ def test_a_resumed_run_keeps_its_settings(run):
     code, _, err = run("train", "--resume", "run.npz", "--lr", 0.3)
     assert (code, err) == (2, "fastopt train: --lr: the run in run.npz has 0.05, got 0.3\n")
     assert run("train", "sine", "--resume", "run.npz")[0] == 2
+    for words, message in (
+        (["--hidden", "8,4"], "--hidden: the run in run.npz has 4, got 8,4"),
+        (["--hidden", "none"], "--hidden: the run in run.npz has 4, got none"),
+        (["--batch-size", 5], "--batch-size: the run in run.npz was begun without it"),
+        (["--guard"], "--guard: the run in run.npz was begun without it"),
+    ):
+        assert run("train", "--resume", "run.npz", *words) == (2, "", f"fastopt train: {message}\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGINT cannot be sent to one process elsewhere")
@@ -324,6 +331,27 @@ def test_on_a_terminal_there_is_a_bar(tmp_path):
     assert b"epoch: 100, acc: " in shown
     piped = process(*words, cwd=tmp_path).communicate(timeout=60)
     assert "\x1b" not in piped[0] + piped[1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files cannot be closed like this elsewhere")
+@pytest.mark.parametrize(
+    "words", [["info"], ["train", *TINY, "--no-plot"], ["descend", "--no-plot"], ["train", "--lr", "x"]]
+)
+def test_nobody_listens(tmp_path, words):
+    again = "os.execv(sys.executable, [sys.executable, '-m', 'fastopt', *sys.argv[1:]])"
+    ended = process(*words, code=f"import os; os.close(1); os.close(2); {again}", cwd=tmp_path)
+    assert ended.communicate(timeout=60) == ("", "")
+    assert ended.returncode == (2 if words[-1] == "x" else 0)
+
+
+def test_names_that_the_terminal_cannot_show(tmp_path, monkeypatch):
+    rows = "".join(f"{i},{i % 2}\n" for i in range(10))
+    (tmp_path / "gr\xf6\xdfe.csv").write_text(rows)
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    ended = process("train", "gr\xf6\xdfe.csv", "--epochs", "2", "--no-plot", cwd=tmp_path)
+    out, err = ended.communicate(timeout=60)
+    assert (ended.returncode, err) == (0, "")
+    assert out.startswith(r"data        gr\xf6\xdfe: 8 training and")
 
 
 def test_a_reader_that_has_seen_enough(tmp_path):

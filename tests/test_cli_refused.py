@@ -51,12 +51,17 @@ REFUSED = [
     ("train --schedule nosuch", "schedule: expected one of constant, inverse-time-decay"),
     ("train --schedule step-decay", "schedule: step-decay needs step_size"),
     ("train --schedule step-decay:step_size=x", "step-decay: step_size: expected a whole number, got 'x'"),
+    ("train --schedule step-decay:step_size=infep", "step-decay: step_size: expected a whole number, got 'infep'"),
     ("train --schedule step-decay:step_size=0", "step-decay: step_size: expected an integer >= 1, got 0"),
     ("train --schedule one-cycle:nope=1", "schedule: one-cycle takes max_lr, total_steps"),
     ("train --schedule one-cycle:pct_start", "got 'pct_start'"),
     ("train --schedule one-cycle:three_phase=perhaps", "three_phase: expected true or false, got 'perhaps'"),
     ("train --schedule one-cycle:anneal_strategy=up", "anneal_strategy: expected cos or linear, got 'up'"),
     ("train --snapshots 20 --epochs 10", "cycles: expected at most total_steps = 10, got 20"),
+    (
+        "train --snapshots 2 --schedule constant",
+        "--snapshots: needs a schedule with cycles, such as snapshot-cosine, got constant",
+    ),
     ("train --early-stopping 3 --no-validate", "--early-stopping: needs validation data"),
     ("train --preset nosuch", "--preset: expected one of nnfs-sgd-1.0"),
     ("train sine --preset nnfs-adagrad", "--preset: nnfs-adagrad is spiral, not sine"),
@@ -95,6 +100,8 @@ REFUSED = [
     ("descend --momentum 0.5", "--momentum: needs --lr"),
     ("descend --start 5000", "argument --start: expected a number"),
     ("descend --animate x.gif", "--animate: expected one ROUND"),
+    ("landscape --epochs 1", "--epochs: expected at least 2 updates in all, for a path, got 1"),
+    ("landscape --points 9999", "argument --points: expected a whole number <= 1000, got '9999'"),
     ("landscape --points 2", "argument --points: expected a whole number >= 3, got '2'"),
     ("info --backend nosuch", "argument --backend: invalid choice: 'nosuch'"),
 ]
@@ -134,6 +141,20 @@ def test_two_dashes_are_no_value(run, command, option):
     code, _, err = run(command, f"{option}=--")
     message = f"argument {option}: expected a value, got '--'"
     assert (code, err) == (2, f"fastopt {command}: {message} (see fastopt {command} --help)\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_a_full_disk_is_named(tmp_path):
+    words = ["train", "--samples", "10", "--epochs", "3", "--no-plot", "--quiet"]
+    for options, out, message in (
+        (["--json", "/dev/full"], subprocess.PIPE, "--json: '/dev/full' cannot be written: No space left on device"),
+        ([], open("/dev/full", "w"), "No space left on device"),  # noqa: SIM115
+    ):
+        ended = process(*words, *options, cwd=tmp_path, out=out)
+        _, err = ended.communicate(timeout=60)
+        assert (ended.returncode, err) == (2, f"fastopt train: {message}\n")
+        if out != subprocess.PIPE:
+            out.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

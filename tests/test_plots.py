@@ -282,6 +282,11 @@ def test_what_ffmpeg_says_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monke
 # The data is in the picture.
 
 
+def test_no_logarithmic_axis_for_a_rate_of_zero() -> None:
+    (ax,) = plots.schedule(schedules.Constant(0.0), 5, log=True).axes
+    assert ax.get_yscale() == "linear"
+
+
 def test_curves_are_the_history() -> None:
     axes = plots.training_curves(HISTORY).axes
     assert [ax.get_ylabel() for ax in axes] == ["loss", "accuracy", "learning rate"]

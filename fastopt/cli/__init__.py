@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 
-from fastopt.cli._errors import REFUSED, Parser, say, sentence
+from fastopt.cli._errors import REFUSED, Parser, make_printable, say, sentence
 from fastopt.kernels import _backend
 
 __all__ = ["main"]
@@ -81,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     prog = "fastopt"
+    make_printable()
     if argv[:1] == ["schedule"]:
         argv[1:] = importlib.import_module("fastopt.cli.schedule").normalize(argv[1:])
     try:

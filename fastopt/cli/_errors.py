@@ -1,6 +1,8 @@
 """What may go wrong on the command line, and how it is said: one sentence on standard error."""
 
 import argparse
+import io
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -27,6 +29,16 @@ class Parser(argparse.ArgumentParser):
         return super()._get_values(action, arg_strings)
 
 
+def make_printable() -> None:
+    """Let anything be printed: where an output is closed nowhere, what it cannot encode as an escape."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(prog: str, message: str) -> None:
     """Write one line to standard error."""
     sys.stderr.write(f"{prog}: {' '.join(message.split())}\n")
@@ -34,8 +46,8 @@ def say(prog: str, message: str) -> None:
 
 def sentence(error: BaseException) -> str:
     """Describe an error without its Python dress."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}" if str(error) else "not enough memory"
     if isinstance(error, FloatingPointError):

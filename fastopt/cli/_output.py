@@ -71,7 +71,10 @@ def write_json(args: argparse.Namespace, result: Mapping[str, Any]) -> None:
     if args.json == "-":
         args.stdout.write(text)
     else:
-        Path(args.json).write_text(text, encoding="utf-8")
+        try:
+            Path(args.json).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"--json: {args.json!r} cannot be written: {error.strerror}") from None
 
 
 def _plain(value: Any) -> Any:

@@ -68,7 +68,7 @@ def converter(cls: type[schedules.Schedule], name: str, epoch: int | None = None
     def read(text: str) -> Any:
         try:
             return _read(kind, text.strip(), epoch)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise UsageError(f"{name}: expected {_describe(kind)}, got {text!r}") from None
 
     return read

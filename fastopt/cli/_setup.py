@@ -264,6 +264,10 @@ def make_rate(settings: Settings, dataset: "Dataset") -> Any:
     total = max(1, settings.epochs * epoch - settings.warmup)
     if settings.schedule is not None:
         rate = _schedules.parse(settings.schedule, lr=lr, total=total, epoch=epoch)
+        if settings.snapshots is not None and not rate.cyclic:
+            raise UsageError(
+                f"--snapshots: needs a schedule with cycles, such as snapshot-cosine, got {settings.schedule}"
+            )
         # With all that was filled in, so that a resumed run goes on with it.
         settings.schedule = _schedules.text_of(rate)
     elif settings.snapshots is not None:

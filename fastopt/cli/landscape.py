@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 
 from fastopt.cli import _options
+from fastopt.cli._errors import UsageError
 from fastopt.cli._output import beside, check_outputs, draw, progress, show, write_json
 from fastopt.cli._setup import (
     describe_data,
@@ -15,6 +16,7 @@ from fastopt.cli._setup import (
     make_optimizer,
     make_rate,
     resolve,
+    updates,
 )
 
 EPILOG = """\
@@ -42,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _options.add_length(parser)
     group = parser.add_argument_group("landscape")
     group.add_argument("--directions", choices=("path", "random"), default="path", help="what spans the plane (path)")
-    group.add_argument("--points", type=_options.count(3), default=41, metavar="N", help="points along each side (41)")
+    group.add_argument(
+        "--points", type=_options.count(3, 1000), default=41, metavar="N", help="points along each side (41)"
+    )
     _options.add_output(parser, PICTURE)
 
 
@@ -56,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     settings = resolve(given(args), defaults={"epochs": 1001} if args.source in (None, "spiral") else {})
     dataset = load_data(settings)
     rate = make_rate(settings, dataset)
+    if args.directions == "path" and settings.epochs * updates(settings, dataset) < 2:
+        raise UsageError("--epochs: expected at least 2 updates in all, for a path, got 1")
     net = make_network(settings, dataset)
     optimizer = make_optimizer(settings, net.params, rate)
     if not args.quiet:

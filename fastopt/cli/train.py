@@ -127,8 +127,16 @@ def settings_of(args: argparse.Namespace) -> Settings:
     for name in options.keys() & saved.keys() - set(_FREE):
         if options[name] != saved[name]:
             flag = "data" if name in ("source", "folder") else name.replace("_", "-")
-            raise UsageError(f"--{flag}: the run in {args.resume} has {saved[name]}, got {options[name]}")
+            raise UsageError(f"--{flag}: the run in {args.resume} {_difference(saved[name], options[name])}")
     return resolve(options, preset, saved)
+
+
+def _difference(saved: Any, wanted: Any) -> str:
+    """Say what a run was begun with instead of what is wanted now."""
+    if saved is None or isinstance(saved, bool):
+        return f"was begun {'with' if saved else 'without'} it"
+    texts = [",".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in (saved, wanted)]
+    return f"has {texts[0] or 'none'}, got {texts[1] or 'none'}"
 
 
 def _saved_settings(path: str) -> dict[str, Any]:

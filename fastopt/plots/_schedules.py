@@ -83,7 +83,6 @@ def schedules(schedules: Mapping[str, Schedule], steps: int, *, title: str = "Le
         ax.set_visible(False)
     for ax in axes.flat[max(0, len(schedules) - columns) : len(schedules)]:
         ax.xaxis.set_tick_params(labelbottom=True)
-    for ax in axes[-1]:
         ax.set_xlabel("step")
     for ax in axes[:, 0]:
         ax.set_ylabel("learning rate")
@@ -107,7 +106,7 @@ def _draw(
     ax.stairs(values, np.arange(steps + 1), baseline=None, color=colour, linewidth=1.8)
     ax.set_xlim(0, steps)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, steps=[1, 2, 5, 10]))
-    if log:
+    if log and max(values) > 0:
         ax.set_yscale("log")
     elif from_zero:
         ax.set_ylim(0, 1.08 * max(values) or 1)
