@@ -45,22 +45,36 @@ def shrink_picture(path: Path) -> None:
     Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def shrink_animation(path: Path, *, frames: int = 36, width: int = 720, kilobytes: int = 950) -> None:
-    """Reduce an animation to fewer frames and pixels, and to as many colours as fit into a size."""
+def shrink_animation(path: Path, *, frames: int = 36, kilobytes: int = 1200) -> None:
+    """Reduce an animation to fewer frames, and to as many colours as fit into a size."""
     film = Image.open(path)
     every = -(-film.n_frames // frames)
     kept = []
-    for i in range(0, film.n_frames, every):
+    for i in sorted({*range(0, film.n_frames, every), film.n_frames - 1}):
         film.seek(i)
-        size = (width, round(width * film.height / film.width))
-        kept.append(film.convert("RGB").resize(size, Image.Resampling.LANCZOS))
+        kept.append(film.convert("RGB"))
     pauses = [film.info["duration"] * every] * (len(kept) - 1) + [3000]
-    for colours in (256, 128, 96, 64, 48, 32):
-        palette = kept[len(kept) // 2].quantize(colours, Image.Quantize.MAXCOVERAGE)
+    for colours in (128, 96, 64, 48, 32):
+        palette = shared_palette(kept[:: len(kept) // 4], colours)
         reduced = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in kept]
         reduced[0].save(path, save_all=True, append_images=reduced[1:], duration=pauses, loop=0, optimize=True)
         if path.stat().st_size <= kilobytes * 1000:
             break
+
+
+def shared_palette(frames: list[Image.Image], colours: int) -> Image.Image:
+    """Return a palette for all frames, with a white that is white and a black that is black."""
+    width, height = frames[0].size
+    page = Image.new("RGB", (width, height * len(frames)))
+    for k, frame in enumerate(frames):
+        page.paste(frame, (0, k * height))
+    palette = page.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    values = palette.getpalette()[: 3 * colours]
+    for choose, level in ((max, 255), (min, 0)):
+        at = choose(range(0, len(values), 3), key=lambda i: sum(values[i : i + 3]))
+        values[at : at + 3] = 3 * [level]
+    palette.putpalette(values)
+    return palette
 
 
 def main(words: list[str]) -> int:

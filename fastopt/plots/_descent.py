@@ -43,7 +43,7 @@ def descent(result: DescentResult, *, title: str | None = None) -> Figure:
     top.text(1, 1.03, function.formula, transform=top.transAxes, ha="right")
     top.legend(
         loc="upper center",
-        ncols=3,
+        ncols=2,
         handletextpad=0.1,
         columnspacing=1.0,
         frameon=True,
@@ -110,7 +110,7 @@ def descents(results: Sequence[DescentResult], *, title: str = "Descent in one d
     figure.legend(
         *axes.flat[0].get_legend_handles_labels(),
         loc="outside upper right",
-        ncols=3,
+        ncols=4,
         handletextpad=0.1,
     )
     return figure
@@ -141,6 +141,7 @@ def descent_animation(result: DescentResult, *, frames: int = 120, fps: float = 
     (point,) = ax.plot([], [], "o", color=COLOURS[1], markersize=10, markeredgecolor="black")
     ax.set_xlabel("x")
     ax.set_ylabel("f(x)")
+    ax.legend(loc="upper center", handletextpad=0.1)
     ax.set_title(f"{capitalized(result.round.name)}\n")
     ax.text(0, 1.03, result.round.label, transform=ax.transAxes)
     caption = ax.text(1, 1.03, "", transform=ax.transAxes, ha="right", family="monospace")
@@ -196,7 +197,7 @@ def _draw_path(ax: Axes, result: DescentResult, view: tuple[float, float]) -> No
     _draw_function(ax, result.function, view)
     steps = np.arange(len(result.x))
     ax.plot(result.x, result.f, **_WALK)
-    ax.scatter(result.x, result.f, c=_shade(steps), s=11, zorder=3, linewidths=0)
+    ax.scatter(result.x, result.f, c=_shade(steps), s=11, zorder=3, linewidths=0, label="steps, dark to light")
     for at, marker, colour, label in ((0, "s", "white", "start"), (-1, "o", COLOURS[1], "end")):
         ax.plot(
             result.x[at],

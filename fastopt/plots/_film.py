@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastopt.nn.callbacks import Callback
 from fastopt.plots._save import Animation
-from fastopt.plots._style import COLOURS, GREY, line_style, new_figure, styled, use_log
-from fastopt.plots._training import class_shares, draw_samples, grid_around, region_image
+from fastopt.plots._style import COLOURS, GREY, line_style, new_figure, styled
+from fastopt.plots._training import class_shares, draw_samples, grid_around, region_image, scale_curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,13 +204,12 @@ def _parameters(part: Any, recorded: Film) -> Any:
             limit = float(np.quantile(np.abs(np.stack(all_values)), share)) or 1.0
             picture = ax.imshow(
                 all_values[0],
-                cmap="RdBu_r",
                 vmin=-limit,
                 vmax=limit,
                 aspect="auto",
                 interpolation="nearest",
             )
-            ax.set_title(f"{what}, red +{limit:.2g}, blue −{limit:.2g}", fontsize=8, pad=3)  # noqa: RUF001
+            ax.set_title(f"{what}, dark −{limit:.2g} to light +{limit:.2g}", fontsize=8, pad=3)  # noqa: RUF001
             ax.set_axis_off()
             pictures.append((picture, all_values))
 
@@ -226,7 +225,7 @@ def _curves(part: Any, recorded: Film) -> Any:
     axes = part.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
     lines = []
     for ax, name in zip(axes, names, strict=True):
-        drawn = []
+        drawn: list[ArrayLike] = []
         for index, key in enumerate((name, f"val_{name}")):
             if key not in recorded.curves:
                 continue
@@ -237,10 +236,7 @@ def _curves(part: Any, recorded: Film) -> Any:
             drawn.append(values)
             lines.append((line, epochs, values))
         ax.set_ylabel("learning rate" if name == "lr" else name)
-        if name != "accuracy" and use_log(drawn):
-            ax.set_yscale("log")
-        elif name == "lr":
-            ax.set_ylim(0, 1.1 * float(np.nanmax(drawn[0])) or 1)
+        scale_curve(ax, name, drawn)
         ax.autoscale_view()
         ax.set_autoscale_on(False)
         if name == "loss" and len(drawn) > 1:

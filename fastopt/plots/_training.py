@@ -324,9 +324,15 @@ def draw_curve(ax: Axes, history: History, key: str, label: str) -> None:
             label=kind,
         )
     ax.set_ylabel(label)
+    if drawn:
+        scale_curve(ax, key, drawn)
+
+
+def scale_curve(ax: Axes, key: str, drawn: list[ArrayLike]) -> None:
+    """Choose the vertical axis for a quantity: logarithmic where that reads better, a rate from zero."""
     # A rate that is annealed to almost nothing would spend the axis on its last steps.
-    annealed = key == "lr" and bool(drawn) and np.min(drawn[0]) < 1e-4 * np.max(drawn[0])
-    if key != "accuracy" and drawn and not annealed and use_log(drawn):
+    annealed = key == "lr" and np.min(drawn[0]) < 1e-4 * np.max(drawn[0])
+    if key != "accuracy" and not annealed and use_log(drawn):
         ax.set_yscale("log")
-    elif key == "lr" and drawn:
+    elif key == "lr":
         ax.set_ylim(0, 1.1 * float(np.nanmax(drawn[0])) or 1)
