@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import re
+import shlex
 from dataclasses import replace
 from functools import partial
 
@@ -355,11 +357,25 @@ def test_what_needs_too_much_memory_is_left_out(monkeypatch, capsys):
     assert "needs 1000000000.0 GB" in capsys.readouterr().err
 
 
-def test_help_has_examples(capsys):
+@pytest.mark.usefixtures("tiny")
+def test_examples_in_the_help_work(monkeypatch, tmp_path, capsys):
     parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter)
     command.add_arguments(parser)
-    parser.print_help()
-    assert "fastopt bench --quick" in capsys.readouterr().out
+    examples = re.findall(r"^  (fastopt bench .+)$", parser.format_help(), re.MULTILINE)
+    assert any("--quick" in line for line in examples)
+    if any("--plot" in line for line in examples):
+        pytest.importorskip("matplotlib", reason="draws with matplotlib")
+    small = command.GROUPS[TINY]
+
+    def named(table):
+        return lambda level, threads: (replace(one, table=table) for one in small(level, threads))
+
+    for name in command.GROUPS.keys() - {TINY}:
+        monkeypatch.setitem(command.GROUPS, name, named(name))
+    monkeypatch.chdir(tmp_path)
+    for line in examples:  # in one folder: an example may read what another wrote
+        assert main(shlex.split(line)[1:]) == 0, line
+        assert capsys.readouterr().out, line
 
 
 # Real training.

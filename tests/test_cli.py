@@ -383,7 +383,7 @@ def examples():
     """Every line in a help text that begins with the command's name, in the order of the help."""
     found = {}
     for name in COMMANDS:
-        if name == "bench":  # takes minutes; its own tests run it in small
+        if name == "bench":  # takes minutes; its own tests run its examples in small
             continue
         commands = build_parser([name])._subparsers._group_actions[0].choices
         found[name] = re.findall(r"^  (fastopt .+)$", commands[name].format_help(), re.MULTILINE)

@@ -332,23 +332,23 @@ def describe_optimizer(optimizer: Any) -> str:
     for name, value in vars(optimizer.groups[0]).items():
         if name.startswith("_") or name in hidden or value is False or (value == 0 and name != "lr"):
             continue
-        shown.append(f"{name} {_short(value)}")
+        shown.append(f"{name} {short(value)}")
     return ", ".join(shown)
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Write a number, or a schedule without what it has by default."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, tuple):
-        return f"({', '.join(map(_short, value))})"
+        return f"({', '.join(map(short, value))})"
     if getattr(value, "__name__", "") == "momentum":
         return "against the rate"
     if not dataclasses.is_dataclass(value):
         return str(value)
     fields = [field for field in dataclasses.fields(value) if field.init]
     texts = [
-        f"{field.name}={_short(getattr(value, field.name))}"
+        f"{field.name}={short(getattr(value, field.name))}"
         for field in fields
         if getattr(value, field.name) != field.default
     ]

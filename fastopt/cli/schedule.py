@@ -23,6 +23,7 @@ from fastopt.cli._schedules import (
     required,
     text_of,
 )
+from fastopt.cli._setup import short
 
 EPILOG = """\
 examples:
@@ -130,7 +131,9 @@ def run(args: argparse.Namespace) -> int:
     if picture is not None:
         from fastopt import plots
 
-        pictures.append(draw(args, picture, plots.schedule(schedule, steps, momentum=momentum, log=args.log)))
+        pictures.append(
+            draw(args, picture, plots.schedule(schedule, steps, momentum=momentum, log=args.log, title=short(schedule)))
+        )
     result: dict[str, Any] = {
         "command": "schedule",
         "name": name_of(cls),
