@@ -3,6 +3,9 @@
 from typing import TYPE_CHECKING
 
 try:
+    # First: Ctrl-C while NumPy loads from within a compiled module crashes Python.
+    import numpy as _numpy  # noqa: F401
+
     from fastopt import kernels
     from fastopt.kernels._backend import show_config
     from fastopt.kernels._threads import get_num_threads, set_num_threads

@@ -81,10 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     prog = "fastopt"
-    make_printable()
-    if argv[:1] == ["schedule"]:
-        argv[1:] = importlib.import_module("fastopt.cli.schedule").normalize(argv[1:])
     try:
+        make_printable()
+        if argv[:1] == ["schedule"]:
+            argv[1:] = importlib.import_module("fastopt.cli.schedule").normalize(argv[1:])
         args = build_parser(argv).parse_args(argv)
         prog = f"fastopt {args.command}"
         code = _run(args)
