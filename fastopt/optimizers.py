@@ -47,8 +47,8 @@ class Optimizer:
 
     def __init__(self, params: Any, **defaults: Any) -> None:
         self.params = params
-        self.groups = make_groups(params, defaults)
-        self.steps = 0
+        self.groups: list[Group] = make_groups(params, defaults)
+        self.steps: int = 0
         self._one_at_a_time = RLock()
         self._stepping = False
         self._grouped = is_grouped(params)
@@ -132,7 +132,7 @@ class Optimizer:
     def schedule(self) -> Schedule | None:
         """Schedule of the first group's learning rate, or None where the rate is a number."""
         lr = self.groups[0].lr
-        return lr if callable(lr) else None
+        return cast("Schedule", lr) if callable(lr) else None
 
     def state_dict(self) -> dict[str, Array | float | int]:
         """Return copies of all state as a flat dictionary of arrays and numbers.

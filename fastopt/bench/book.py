@@ -38,7 +38,7 @@ class _ReLU:
 class _SoftmaxCrossEntropy:
     def forward(self, inputs: Array, labels: Array) -> float:
         exponentials = np.exp(inputs - np.max(inputs, axis=1, keepdims=True))
-        self.output = exponentials / np.sum(exponentials, axis=1, keepdims=True)
+        self.output: Array = exponentials / np.sum(exponentials, axis=1, keepdims=True)
         likelihoods = np.clip(self.output, 1e-7, 1 - 1e-7)[range(len(labels)), labels]
         return float(np.mean(-np.log(likelihoods)))
 
@@ -50,7 +50,9 @@ class _SoftmaxCrossEntropy:
 
 class _Adam:
     def __init__(self, lr: float, decay: float) -> None:
-        self.lr, self.decay, self.iterations = lr, decay, 0
+        self.lr: float = lr
+        self.decay: float = decay
+        self.iterations: int = 0
         self.caches: dict[tuple[int, str], tuple[Array, Array]] = {}
 
     def update(self, layers: list[Any]) -> None:
@@ -73,12 +75,12 @@ class BookNetwork:
     """Dense layers with ReLU between them, softmax with cross-entropy, and Adam with 1/t decay."""
 
     def __init__(self, *widths: int) -> None:
-        self.dense = [_Dense(*pair) for pair in pairwise(widths)]
+        self.dense: list[_Dense] = [_Dense(*pair) for pair in pairwise(widths)]
         self.layers: list[Any] = [self.dense[0]]
         for layer in self.dense[1:]:
             self.layers += [_ReLU(), layer]
-        self.loss = _SoftmaxCrossEntropy()
-        self.optimizer = _Adam(lr=0.05, decay=5e-7)
+        self.loss: _SoftmaxCrossEntropy = _SoftmaxCrossEntropy()
+        self.optimizer: _Adam = _Adam(lr=0.05, decay=5e-7)
 
     def train_step(self, X: Array, y: Array) -> float:
         """One full step: forward, loss, accuracy, backward, update."""
@@ -86,7 +88,7 @@ class BookNetwork:
         for layer in self.layers:
             values = layer.forward(values)
         loss = self.loss.forward(values, y)
-        self.accuracy = np.mean(np.argmax(self.loss.output, axis=1) == y)
+        self.accuracy: Any = np.mean(np.argmax(self.loss.output, axis=1) == y)
         gradients = self.loss.backward(y)
         for layer in reversed(self.layers):
             gradients = layer.backward(gradients)

@@ -276,7 +276,7 @@ def make_rate(settings: Settings, dataset: "Dataset") -> Any:
     elif decay:
         rate = schedules.InverseTimeDecay(lr, decay)
     if settings.warmup:
-        rate = schedules.Warmup(rate if callable(rate) else schedules.Constant(lr), settings.warmup)
+        rate = schedules.Warmup(schedules.Constant(lr) if rate is lr else rate, settings.warmup)
     return rate
 
 

@@ -36,9 +36,11 @@ class Backend(Protocol):
 
     def apply(self, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...], limit: int) -> bool:
         """Bind and sweep fewer than `limit` elements of ordinary arrays at once; return whether it was done."""
+        ...
 
     def apply_adam(self, arrays: tuple[Any, ...], limit: int, *hyper_parameters: Any) -> bool:
         """Do what `apply` does for Adam, or with five arrays AMSGrad, from the arguments of `_scalars.adam`."""
+        ...
 
     def adam_scalars(self, *hyper_parameters: Any) -> tuple[float, ...] | None:
         """Return what `_scalars.adam` returns, or None for arguments that need a check."""
@@ -48,9 +50,11 @@ class Backend(Protocol):
 
         Gradients must not overlap `others` either, which are written at the same step.
         """
+        ...
 
     def sums_of_squares(self, arrays: tuple[Any, ...], start: int, stop: int) -> list[float] | None:
         """Return the sums of squares of blocks of elements, or None for arrays that need the general way."""
+        ...
 
     def update(self, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...]) -> None:
         """Apply `rule` to contiguous one-dimensional arrays of one dtype."""

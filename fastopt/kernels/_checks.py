@@ -31,7 +31,7 @@ class _Span(NamedTuple):
     written: bool
 
 
-def as_array(value: object, label: str) -> Array:
+def as_array(value: Any, label: str) -> Array:
     """Return the memory of `value` as a plain ndarray, without a copy.
 
     Accepted are NumPy arrays (a subclass as its plain base), objects with the buffer protocol, and objects that speak
@@ -45,7 +45,7 @@ def as_array(value: object, label: str) -> Array:
         try:
             if hasattr(value, "__dlpack__"):
                 return np.from_dlpack(value, copy=False)
-            return np.asarray(memoryview(value))  # type: ignore[arg-type]
+            return np.asarray(memoryview(value))
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
             reason = f" ({error})" if hasattr(value, "__dlpack__") else ""
             raise TypeError(

@@ -4,6 +4,9 @@ The scalars come in the arrays' own type, so that nothing is computed in a wider
 division from raising, which is what lets the loops vectorize; there is no `fastmath`, which would change the bits.
 """
 
+# pyright: reportCallIssue=false
+# (an intrinsic is not called with the typing context that it is defined with)
+
 import platform
 from collections.abc import Sequence
 from math import sqrt

@@ -22,6 +22,7 @@ class Sweep(Protocol):
 
     def rebind(self, grads: Sequence[Any]) -> bool:
         """Take `grads` in place of the last gradients, or return False where they need a closer look."""
+        ...
 
     def release(self) -> None:
         """Let go of the gradients."""

@@ -18,7 +18,8 @@ class Elementwise(Layer):
 
     def connect(self, n_inputs: int, dtype: np.dtype[Any], rng: np.random.Generator, in_place: bool) -> None:
         """Join a network."""
-        self.n_inputs = self.n_outputs = n_inputs
+        self.n_inputs: int = n_inputs
+        self.n_outputs: int = n_inputs
         self._rng = rng
         self._y: Array | None = None
         self._out = None if in_place else Buffer(dtype)
@@ -148,7 +149,7 @@ class Dropout(Elementwise):
             raise TypeError(f"rate: expected a number, got {type(rate).__name__}")
         if not 0 <= rate < 1:
             raise ValueError(f"rate: expected 0 <= rate < 1, got {rate}")
-        self.rate = float(rate)
+        self.rate: float = float(rate)
 
     def allocate(self, batch: int, training: bool, first: bool, last: bool) -> None:
         """Make the buffers ready."""

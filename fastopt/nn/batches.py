@@ -20,9 +20,10 @@ class Batches:
     """
 
     def __init__(self, X: Array, y: Array, size: int | None, shuffle: bool, seed: int) -> None:
-        self.X, self.y = X, y
-        self.size = len(X) if size is None else min(int(size), len(X))
-        self.shuffle = shuffle and self.size < len(X)
+        self.X: Array = X
+        self.y: Array = y
+        self.size: int = len(X) if size is None else min(int(size), len(X))
+        self.shuffle: bool = shuffle and self.size < len(X)
         self.seed = seed
         if self.shuffle:
             self._x = np.empty((self.size, *X.shape[1:]), X.dtype)

@@ -137,16 +137,16 @@ class EarlyStopping(Callback):
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
-        self.patience = None if patience is None else integer(1)("patience", patience)
-        self.min_delta = real(at_least=0)("min_delta", min_delta)
-        self.restore_best = boolean("restore_best", restore_best)
+        self.patience: int | None = None if patience is None else integer(1)("patience", patience)
+        self.min_delta: float = real(at_least=0)("min_delta", min_delta)
+        self.restore_best: bool = boolean("restore_best", restore_best)
         self._sign = -1.0 if mode == "max" or (mode == "auto" and "accuracy" in monitor) else 1.0
         self._reset()
 
     def _reset(self) -> None:
-        self.best = self._sign * math.inf
+        self.best: float = self._sign * math.inf
         self.best_epoch: int | None = None
-        self.wait = 0
+        self.wait: int = 0
         self._params: np.ndarray[Any, Any] | None = None
 
     def on_train_begin(self, run: "Training") -> None:
@@ -215,8 +215,8 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1) -> None:
-        self.path = Path(path)
-        self.every = integer(1)("every", every)
+        self.path: Path = Path(path)
+        self.every: int = integer(1)("every", every)
 
     def on_train_begin(self, run: "Training") -> None:
         """Complain now, not after the first epoch."""
@@ -246,7 +246,7 @@ class EpochPrinter(Callback):
     """
 
     def __init__(self, every: int = 100, *, file: TextIO | None = None) -> None:
-        self.every = integer(1)("every", every)
+        self.every: int = integer(1)("every", every)
         self.file = file
 
     def on_epoch_end(self, run: "Training") -> None:

@@ -71,9 +71,9 @@ class SnapshotEnsemble(Callback):
         keep: int | None = None,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.cycle = None if cycle is None else integer(1)("cycle", cycle)
-        self.keep = None if keep is None else integer(1)("keep", keep)
-        self.folder = None if folder is None else Path(folder)
+        self.cycle: int | None = None if cycle is None else integer(1)("cycle", cycle)
+        self.keep: int | None = None if keep is None else integer(1)("keep", keep)
+        self.folder: Path | None = None if folder is None else Path(folder)
         self.steps: list[int] = []
         self._in_memory: dict[int, np.ndarray[Any, Any]] = {}
         self._net: Network | None = None

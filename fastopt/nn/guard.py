@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -104,23 +104,23 @@ class ExplosionGuard(Callback):
         max_rescues: int = 20,
         reference: float | None = None,
     ) -> None:
-        self.rise = real(above=1)("rise", rise)
-        self.grad_rise = None if grad_rise is None else real(above=1)("grad_rise", grad_rise)
-        self.patience = integer(1)("patience", patience)
-        self.factor = real(above=0, below=1)("factor", factor)
-        self.every = integer(1)("every", every)
-        self.max_rescues = integer(1)("max_rescues", max_rescues)
+        self.rise: float = real(above=1)("rise", rise)
+        self.grad_rise: float | None = None if grad_rise is None else real(above=1)("grad_rise", grad_rise)
+        self.patience: int = integer(1)("patience", patience)
+        self.factor: float = real(above=0, below=1)("factor", factor)
+        self.every: int = integer(1)("every", every)
+        self.max_rescues: int = integer(1)("max_rescues", max_rescues)
         self._reference = None if reference is None else real(above=0)("reference", reference)
 
     def on_train_begin(self, run: "Training") -> None:
         """Measure the loss before training, and make the rates ready to be scaled."""
         self._run = run
-        self.rescues = 0
+        self.rescues: int = 0
         every = -(-len(run.X) // 1024)
         state = run.net.state_dict()
         loss = run.net.loss_and_grad(run.X[::every], run.y[::every])
         run.net.load_state_dict(state)  # dropout drew random numbers, and a healthy run is not to be changed
-        self.reference = loss if self._reference is None else self._reference
+        self.reference: float = loss if self._reference is None else self._reference
         self._biases = [layer.bias_grad for layer in run.net.layers if hasattr(layer, "bias_grad")]
         self._biases = self._biases or [np.zeros(0)]
         self._live = np.zeros(sum(map(len, self._biases)), bool)
@@ -299,4 +299,4 @@ def _scaled(lr: Any, factor: float) -> float | Callable[[int], float]:
         return float(lr * factor)
     if isinstance(lr, Scaled) and not callable(lr.factor):
         return Scaled(lr.schedule, lr.factor * factor)
-    return Scaled(lr, factor)
+    return Scaled(cast("Callable[[int], float]", lr), factor)

@@ -45,8 +45,8 @@ class History(dict[str, list[float]]):
     def __init__(self) -> None:
         super().__init__()
         self.events: list[dict[str, Any]] = []
-        self.seconds = 0.0
-        self.optimizer_seconds = 0.0
+        self.seconds: float = 0.0
+        self.optimizer_seconds: float = 0.0
         self.interrupted = False
 
     @property

@@ -203,10 +203,10 @@ class Dense(Layer):
     ) -> None:
         _check_width("n_inputs", n_inputs)
         _check_width("n_outputs", n_outputs)
-        self.n_inputs = int(n_inputs)
-        self.n_outputs = int(n_outputs)
-        self.initializer = He() if initializer is None else initializer
-        self.bias_initializer = Zeros() if bias_initializer is None else bias_initializer
+        self.n_inputs: int = int(n_inputs)
+        self.n_outputs: int = int(n_outputs)
+        self.initializer: Initializer = He() if initializer is None else initializer
+        self.bias_initializer: Initializer = Zeros() if bias_initializer is None else bias_initializer
         for name in ("initializer", "bias_initializer"):
             if not callable(getattr(self, name)):
                 got = type(getattr(self, name)).__name__

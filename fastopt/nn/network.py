@@ -72,21 +72,21 @@ class Network:
         seed: int | None = 0,
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
-        self.layers = _check_layers(layers)
+        self.layers: list[Layer] = _check_layers(layers)
         if not isinstance(loss, Loss):
             raise TypeError(f"loss: expected a Loss such as SoftmaxCrossEntropy(), got {loss!r}")
         self.loss = loss
-        self.dtype = _check_dtype(dtype)
-        self.metrics = dict(loss.metrics if metrics is None else metrics)
+        self.dtype: np.dtype[Any] = _check_dtype(dtype)
+        self.metrics: dict[str, Metric] = dict(loss.metrics if metrics is None else metrics)
         for name, metric in self.metrics.items():
             if not isinstance(name, str) or name in ("loss", "lr") or name.startswith("val_"):
                 raise ValueError(f"metrics: expected names other than 'loss', 'lr' and 'val_...', got {name!r}")
             if not callable(metric):
                 raise TypeError(f"metrics[{name!r}]: expected a callable, got {metric!r}")
-        self.rng = np.random.Generator(np.random.SFC64(seed))
+        self.rng: np.random.Generator = np.random.Generator(np.random.SFC64(seed))
         holders = [i for i, layer in enumerate(self.layers) if layer.parameter_shapes()]
         self._first, self._last = holders[0], holders[-1]
-        self.n_inputs = self.layers[self._first].n_inputs
+        self.n_inputs: int = self.layers[self._first].n_inputs
         self._connect()
         self._bind()
         self._allocated: tuple[int, bool] | None = None
@@ -113,14 +113,14 @@ class Network:
             raise ValueError(
                 f"layers: expected at least {self.loss.min_outputs} outputs for {type(self.loss).__name__}, got {width}"
             )
-        self.n_outputs = width
+        self.n_outputs: int = width
         self._keep_scores = reads != {"nothing"}
 
     def _bind(self) -> None:
         shapes = [layer.parameter_shapes() for layer in self.layers]
         size = sum(int(np.prod(shape)) for named in shapes for shape in named.values())
-        self.params = aligned_empty(size, self.dtype)
-        self.grads = aligned_empty(size, self.dtype)
+        self.params: Array = aligned_empty(size, self.dtype)
+        self.grads: Array = aligned_empty(size, self.dtype)
         self.grads[...] = 0
         self._named: dict[str, Array] = {}
         start = 0

@@ -23,12 +23,14 @@ class Optimizer(Protocol):
     @property
     def params(self) -> Any:
         """What it was made for."""
+        ...
 
     def step(self, grads: Any, *, grad_scale: float = 1.0) -> None:
         """Update the parameters."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of its state, flat."""
+        ...
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> None:
         """Take over a state, or refuse it whole."""

@@ -81,9 +81,9 @@ class Training:
         self.net = net
         self.optimizer = optimizer
         self.epochs = epochs
-        self.clip_norm = None if clip_norm is None else real(above=0)("clip_norm", clip_norm)
+        self.clip_norm: float | None = None if clip_norm is None else real(above=0)("clip_norm", clip_norm)
         self.X = net.as_inputs(X)
-        self.y = net.as_targets(y, len(self.X))
+        self.y: Array = net.as_targets(y, len(self.X))
         self._validation = None
         if validation_data is not None:
             if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
@@ -94,15 +94,17 @@ class Training:
             self._validation = (inputs, net.as_targets(yv, len(inputs), "validation_data[1]"))
         self._data = Batches(self.X, self.y, batch_size, boolean("shuffle", shuffle), integer(0)("seed", seed))
         self._grads = gradients_like(optimizer.params, net)
-        self.callbacks = [_as_callback(item) for item in callbacks]
+        self.callbacks: list[Callback] = [_as_callback(item) for item in callbacks]
 
-        self.batches = len(self._data)
-        self.epoch = self.batch = self.step = 0
-        self.loss = math.nan
+        self.batches: int = len(self._data)
+        self.epoch: int = 0
+        self.batch: int = 0
+        self.step: int = 0
+        self.loss: float = math.nan
         self.metrics: dict[str, float] = {}
-        self.samples = 0
+        self.samples: int = 0
         self.logs: dict[str, float] = {}
-        self.history = History()
+        self.history: History = History()
         self.status: Literal["running", "completed", "stopped", "interrupted", "failed"] = "running"
         self._sums: dict[str, float] = {}
         self._seen = 0

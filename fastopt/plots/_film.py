@@ -1,7 +1,7 @@
 """The film of a training: data and regions, weights and biases, their updates, loss, rate."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,10 @@ class Film(Callback):
     ) -> None:
         if every < 1:
             raise ValueError(f"every: expected an integer >= 1, got {every!r}")
-        self.X, self.y = X, y
+        self.X: NDArray[Any] = X
+        self.y: NDArray[Any] = y
+        self.x1: NDArray[Any]
+        self.x2: NDArray[Any]
         self.every = every
         self.classes = classes
         self.frames: list[_Frame] = []
@@ -154,6 +157,7 @@ def film(recorded: Film, *, title: str = "Training", fps: float = 12.0) -> Anima
 
 
 def _seen(ax: Axes, recorded: Film) -> Any:
+    show: Callable[[Any], None]
     ax.set_title("Decision regions" if recorded._kind == "regions" else "Fitted curve")
     if recorded._kind == "regions":
         extent = (recorded.x1[0], recorded.x1[-1], recorded.x2[0], recorded.x2[-1])
@@ -168,21 +172,15 @@ def _seen(ax: Axes, recorded: Film) -> Any:
         ax.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.2)
         ax.grid(False)
         ax.set_anchor("N")
+        show = picture.set_data
     else:
         ax.plot(recorded.X[:, 0], recorded.y.reshape(-1), ".", color=GREY, markersize=3, label="samples")
         (curve,) = ax.plot(recorded.x1, recorded.frames[0].seen, color=COLOURS[1], label="network")
         ax.set_xlabel("x")
         ax.set_ylabel("y")
         ax.legend(loc="upper right")
-
-    def change(i: int) -> None:
-        frame = recorded.frames[i]
-        if recorded._kind == "regions":
-            picture.set_data(frame.seen)
-        else:
-            curve.set_ydata(frame.seen)
-
-    return change
+        show = curve.set_ydata
+    return lambda i: show(recorded.frames[i].seen)
 
 
 def _parameters(part: Any, recorded: Film) -> Any:

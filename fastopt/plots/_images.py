@@ -143,7 +143,7 @@ def worst_mistakes(
     for ax, i in zip(axes.flat, worst, strict=False):
         ax.imshow(X[i].reshape(rows, columns), cmap="Greys", interpolation="nearest")
         ax.set_title(
-            f"{name(y[i])}\ntaken for {name(predicted[i])}\n{probabilities[i, predicted[i]]:.1%} sure",
+            f"{name(int(y[i]))}\ntaken for {name(int(predicted[i]))}\n{probabilities[i, predicted[i]]:.1%} sure",
             fontsize=8,
             loc="center",
             pad=3,

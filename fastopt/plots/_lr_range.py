@@ -16,22 +16,27 @@ class RangeTest(Protocol):
     @property
     def lrs(self) -> Sequence[float]:
         """The rates tried, ascending."""
+        ...
 
     @property
     def losses(self) -> Sequence[float]:
         """The loss at each."""
+        ...
 
     @property
     def smoothed(self) -> Sequence[float]:
         """The smoothed loss at each."""
+        ...
 
     @property
     def suggestions(self) -> Mapping[str, float | None]:
         """Names of rules to the rates that they suggest, None for no suggestion."""
+        ...
 
     @property
     def phases(self) -> tuple[float | None, float | None]:
         """Rates at which the loss begins to fall, and to rise again; None where it does not."""
+        ...
 
 
 @styled

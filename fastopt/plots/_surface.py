@@ -18,9 +18,11 @@ class Evaluated(Protocol):
     @property
     def layers(self) -> Sequence[Any]:
         """Its layers; those with parameters have ``weight`` and ``bias``, views of `params`."""
+        ...
 
     def evaluate(self, X: Any, y: Any, /) -> Mapping[str, float]:
         """Return at least the ``loss``."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

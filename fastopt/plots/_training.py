@@ -26,6 +26,7 @@ class Predictor(Protocol):
 
     def predict(self, X: NDArray[Any], /) -> NDArray[Any]:
         """Class probabilities, or outputs of a regression, one sample a row."""
+        ...
 
 
 History = Mapping[str, Sequence[float]]
@@ -285,7 +286,7 @@ def draw_fitted_curve(ax: Axes, net: Predictor, X: NDArray[Any], y: NDArray[Any]
         markeredgewidth=0,
         label="samples",
     )
-    ax.plot(x[:, 0], net.predict(x).reshape(-1), **line_style(1) | {"linestyle": "-"}, label="network")
+    ax.plot(x[:, 0], net.predict(x).reshape(-1), color=COLOURS[1], label="network")
     ax.set_xlabel("x")
     ax.set_ylabel("y")
     ax.legend()
