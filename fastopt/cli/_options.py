@@ -7,7 +7,8 @@ import argparse
 import math
 from collections.abc import Callable
 
-from fastopt.cli._setup import ACTIVATIONS, INITIALIZERS, OPTIMIZERS
+from fastopt.cli._optimizers import OPTIMIZERS, having
+from fastopt.cli._setup import ACTIVATIONS, INITIALIZERS
 from fastopt.kernels._backend import BACKENDS
 
 Arguments = argparse._ActionsContainer
@@ -116,7 +117,7 @@ def add_optimizer(parser: argparse.ArgumentParser, *, one: bool = True, rate: bo
     if rate:
         _add_rate(group, one=one)
     if one:
-        group.add_argument("--momentum", type=real(below=1), metavar="X", help="of sgd, momentum, nesterov, rmsprop")
+        group.add_argument("--momentum", type=real(below=1), metavar="X", help=f"of {having('momentum')}")
         group.add_argument(
             "--lr-in-velocity",
             action="store_true",
@@ -124,8 +125,8 @@ def add_optimizer(parser: argparse.ArgumentParser, *, one: bool = True, rate: bo
             help="multiply by the rate before the velocity, as Keras does, not after it, as PyTorch does",
         )
         group.add_argument("--rho", type=real(below=1), metavar="X", help="share of its cache that rmsprop keeps")
-        group.add_argument("--betas", type=betas, metavar="X,X", help="of adam, adamw, amsgrad")
-        group.add_argument("--eps", type=real(), metavar="X", help="epsilon of adagrad, rmsprop, adam, adamw, amsgrad")
+        group.add_argument("--betas", type=betas, metavar="X,X", help=f"of {having('betas')}")
+        group.add_argument("--eps", type=real(), metavar="X", help=f"epsilon of {having('eps')}")
     group.add_argument("--weight-decay", type=real(), metavar="X", help="L2 in the gradient; decoupled in adamw")
     group.add_argument("--clip-norm", type=real(above=True), metavar="X", help="scale longer gradients down to norm X")
 

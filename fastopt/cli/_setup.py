@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fastopt.cli._errors import UsageError
+from fastopt.cli._optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,28 +20,6 @@ ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh"}
 
 #: nnfs: as in "Neural Networks from Scratch", normal with 0.01 from the random stream that made the spiral.
 INITIALIZERS = ("he", "glorot", "lecun", "normal", "nnfs")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An optimizer by name: its class, what the name fixes, and which options fit it."""
-
-    cls: str
-    fixed: Mapping[str, Any]
-    options: tuple[str, ...]
-
-
-_ADAM = ("betas", "eps", "cycle_momentum")
-OPTIMIZERS = {
-    "sgd": Choice("SGD", {}, ("momentum", "lr_in_velocity", "cycle_momentum")),
-    "momentum": Choice("SGD", {"momentum": 0.9}, ("momentum", "lr_in_velocity", "cycle_momentum")),
-    "nesterov": Choice("SGD", {"momentum": 0.9, "nesterov": True}, ("momentum", "lr_in_velocity", "cycle_momentum")),
-    "adagrad": Choice("Adagrad", {}, ("eps",)),
-    "rmsprop": Choice("RMSprop", {}, ("rho", "eps", "momentum", "lr_in_velocity")),
-    "adam": Choice("Adam", {}, _ADAM),
-    "adamw": Choice("AdamW", {}, _ADAM),
-    "amsgrad": Choice("Adam", {"amsgrad": True}, _ADAM),
-}
 
 
 @dataclass
@@ -97,28 +76,6 @@ _BY_DATA: dict[str, dict[str, Any]] = {
     "": {"hidden": (64,), "epochs": 50, "batch_size": 32},
 }
 
-#: Learning rate and 1/t decay that suit whole data sets of a few hundred points in one batch, and mini-batches.
-_WHOLE = {
-    "sgd": (1.0, 1e-4),
-    "momentum": (1.0, 1e-3),
-    "nesterov": (1.0, 1e-3),
-    "adagrad": (0.2, 1e-4),
-    "rmsprop": (0.02, 1e-3),
-    "adam": (0.05, 1e-3),
-    "adamw": (0.05, 1e-3),
-    "amsgrad": (0.05, 1e-3),
-}
-_BATCHES = {
-    "sgd": (0.1, 0.0),
-    "momentum": (0.01, 0.0),
-    "nesterov": (0.01, 0.0),
-    "adagrad": (0.01, 0.0),
-    "rmsprop": (0.001, 0.0),
-    "adam": (0.001, 0.0),
-    "adamw": (0.001, 0.0),
-    "amsgrad": (0.001, 0.0),
-}
-
 
 def given(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that were given."""
@@ -145,9 +102,8 @@ def resolve(
 
 def rates(settings: Settings, optimizer: str) -> tuple[float, float]:
     """Return the learning rate and the 1/t decay that suit an optimizer on this data."""
-    if settings.source == "sine":
-        return (0.01 if _WHOLE[optimizer][0] < 0.1 else 0.1), 1e-3
-    return (_WHOLE if settings.source in ("spiral", "vertical") else _BATCHES)[optimizer]
+    lr, decay = OPTIMIZERS[optimizer].rates(whole=settings.source in ("spiral", "vertical", "sine"))
+    return ((0.01 if lr < 0.1 else 0.1), 1e-3) if settings.source == "sine" else (lr, decay)
 
 
 def load_data(settings: Settings) -> "Dataset":
@@ -282,28 +238,26 @@ def make_rate(settings: Settings, dataset: "Dataset") -> Any:
 
 def make_optimizer(settings: Settings, params: Any, rate: Any) -> Any:
     """Make the optimizer for an array of parameters."""
-    import fastopt
-
     choice = OPTIMIZERS[settings.optimizer]
     keywords = dict(choice.fixed)
-    for name in ("momentum", "lr_in_velocity", "rho", "betas", "eps", "cycle_momentum"):
-        value = getattr(settings, name)
-        if value is None or value is False:
+    for name in ("momentum", "lr_in_velocity", "rho", "betas", "eps", "weight_decay"):
+        value, keyword = getattr(settings, name), "alpha" if name == "rho" else name
+        if value is None:
             continue
-        if name not in choice.options:
+        if keyword not in choice.defaults:
             raise UsageError(f"--{name.replace('_', '-')}: {settings.optimizer} has no such setting")
-        if name != "cycle_momentum":
-            keywords["alpha" if name == "rho" else name] = value
-    if settings.weight_decay is not None:
-        keywords["weight_decay"] = settings.weight_decay
+        keywords[keyword] = value
     if settings.cycle_momentum:
+        if not choice.defaults.keys() & {"momentum", "betas"}:
+            raise UsageError(f"--cycle-momentum: {settings.optimizer} has no such setting")
         moved = getattr(getattr(rate, "schedule", rate), "momentum", None)
         if moved is None or settings.warmup:
             raise UsageError("--cycle-momentum: needs --schedule one-cycle or cyclical, without --warmup")
-        keywords |= (
-            {"momentum": moved} if choice.cls == "SGD" else {"betas": (moved, (settings.betas or (0.9, 0.999))[1])}
-        )
-    return getattr(fastopt, choice.cls)(params, lr=rate, **keywords)
+        if "momentum" in choice.defaults:
+            keywords["momentum"] = moved
+        else:
+            keywords["betas"] = moved, (settings.betas or choice.defaults["betas"])[1]
+    return choice.cls(params, lr=rate, **keywords)
 
 
 def describe_data(dataset: "Dataset") -> str:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastopt.cli import _options
 from fastopt.cli._errors import UsageError, sentence
+from fastopt.cli._optimizers import OPTIMIZERS
 from fastopt.cli._output import check_outputs, draw, progress, show, show_table, write_json
 from fastopt.cli._setup import (
-    OPTIMIZERS,
     Settings,
     describe_data,
     describe_kernels,

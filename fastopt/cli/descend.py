@@ -6,6 +6,7 @@ from typing import Any
 
 from fastopt.cli import _options
 from fastopt.cli._errors import UsageError
+from fastopt.cli._optimizers import OPTIMIZERS, having
 from fastopt.cli._output import check_outputs, draw, show_table, write_json
 
 EPILOG = """\
@@ -22,24 +23,15 @@ With --animate, a round becomes a moving picture. With --lr, the settings are yo
 
 PICTURE = "fastopt-descend.png"
 
-_CLASSES = {
-    "sgd": "SGD",
-    "momentum": "SGD",
-    "nesterov": "SGD",
-    "adagrad": "Adagrad",
-    "rmsprop": "RMSprop",
-    "adam": "Adam",
-}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EPILOG
     parser.add_argument("round", nargs="*", metavar="ROUND", help="a round by name, or all (default)")
     group = parser.add_argument_group("settings")
-    group.add_argument("--optimizer", choices=tuple(_CLASSES), help="with --lr: the optimizer (momentum)")
+    group.add_argument("--optimizer", choices=tuple(OPTIMIZERS), help="with --lr: the optimizer (momentum)")
     group.add_argument("--lr", type=_options.real(), metavar="X", help="learning rate")
-    group.add_argument("--momentum", type=_options.real(below=1), metavar="X", help="of momentum and nesterov (0.9)")
+    group.add_argument("--momentum", type=_options.real(below=1), metavar="X", help=f"of {having('momentum')}")
     group.add_argument(
         "--start", type=_options.real(-100, below=100), default=-10.5, metavar="X", help="where to begin (-10.5)"
     )
@@ -104,11 +96,10 @@ def _own(args: argparse.Namespace) -> Any:
                 raise UsageError(f"--{name}: needs --lr")
         return None
     optimizer = args.optimizer or "momentum"
-    options: dict[str, Any] = {"lr": args.lr}
-    if optimizer in ("momentum", "nesterov"):
-        options["momentum"] = 0.9 if args.momentum is None else args.momentum
-        if optimizer == "nesterov":
-            options["nesterov"] = True
-    elif args.momentum is not None:
-        raise UsageError(f"--momentum: {optimizer} has no such setting")
-    return Round("my own", options, _CLASSES[optimizer])
+    choice = OPTIMIZERS[optimizer]
+    options = {"lr": args.lr, **choice.fixed}
+    if args.momentum is not None:
+        if "momentum" not in choice.defaults:
+            raise UsageError(f"--momentum: {optimizer} has no such setting")
+        options["momentum"] = args.momentum
+    return Round("my own", options, choice.cls.__name__)

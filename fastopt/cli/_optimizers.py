@@ -1,0 +1,60 @@
+"""The optimizers by the names that they have on the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import signature
+from typing import Any
+
+from fastopt import optimizers
+from fastopt.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A class with what its name fixes, and the rates that suit it where its own default does not.
+
+    Attributes
+    ----------
+    whole : (float, float)
+        Learning rate and 1/t decay for data sets of a few hundred points in one batch.
+    batches : float
+        Learning rate for mini-batches.
+    """
+
+    cls: type[Optimizer]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    whole: tuple[float, float] | None = None
+    batches: float | None = None
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """The hyper-parameters with their default values."""
+        parameters = list(signature(self.cls).parameters.values())[1:]  # behind the arrays
+        return {parameter.name: parameter.default for parameter in parameters}
+
+    def rates(self, *, whole: bool) -> tuple[float, float]:
+        """Return the learning rate and the 1/t decay that suit whole data sets, or mini-batches."""
+        if whole and self.whole is not None:
+            return self.whole
+        return self.batches or self.defaults["lr"], 0.0
+
+
+OPTIMIZERS = {
+    "sgd": Choice(SGD, whole=(1.0, 1e-4), batches=0.1),
+    "momentum": Choice(SGD, {"momentum": 0.9}, whole=(1.0, 1e-3), batches=0.01),
+    "nesterov": Choice(SGD, {"momentum": 0.9, "nesterov": True}, whole=(1.0, 1e-3), batches=0.01),
+    "adagrad": Choice(Adagrad, whole=(0.2, 1e-4)),
+    "rmsprop": Choice(RMSprop, whole=(0.02, 1e-3), batches=0.001),
+    "adam": Choice(Adam, whole=(0.05, 1e-3)),
+    "adamw": Choice(AdamW, whole=(0.05, 1e-3)),
+    "amsgrad": Choice(Adam, {"amsgrad": True}, whole=(0.05, 1e-3)),
+}
+for _name in optimizers.__all__:  # a class needs no line of its own
+    if _name != "Optimizer":
+        OPTIMIZERS.setdefault(_name.lower(), Choice(getattr(optimizers, _name)))
+
+
+def having(hyper_parameter: str) -> str:
+    """Name the optimizers that have a hyper-parameter."""
+    return ", ".join(name for name, choice in OPTIMIZERS.items() if hyper_parameter in choice.defaults)
