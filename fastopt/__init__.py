@@ -6,10 +6,10 @@ try:
     # First: Ctrl-C while NumPy loads from within a compiled module crashes Python.
     import numpy as _numpy  # noqa: F401
 
-    from fastopt import kernels
+    from fastopt import kernels, optimizers
     from fastopt.kernels._backend import show_config
     from fastopt.kernels._threads import get_num_threads, set_num_threads
-    from fastopt.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+    from fastopt.optimizers import *  # noqa: F403
 except (ImportError, ValueError, KeyboardInterrupt) as error:
     from fastopt import _command
 
@@ -31,19 +31,8 @@ else:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Optimizer",
-    "RMSprop",
-    "get_num_threads",
-    "kernels",
-    "schedules",
-    "set_num_threads",
-    "show_config",
-]
+__all__ = ["get_num_threads", "kernels", "schedules", "set_num_threads", "show_config"]
+__all__ += optimizers.__all__
 
 
 def __dir__() -> list[str]:
