@@ -52,7 +52,7 @@ class Contender:
 
 def fastopt(problem: Problem) -> Step:
     """One call of `fastopt.kernels`, on the backend that is active."""
-    return Step(partial(problem.rule.fastopt, *problem.arguments))
+    return Step(problem.rule.fastopt(*problem.arguments))
 
 
 def fastopt_backend(problem: Problem, name: str, isa: str | None = None) -> Step | None:
@@ -61,22 +61,23 @@ def fastopt_backend(problem: Problem, name: str, isa: str | None = None) -> Step
         _backend.load(name, isa)
     except ImportError:
         return None
-    step = partial(problem.rule.fastopt, *problem.arguments)
-    return Step(step, around=partial(_backend.using, name, isa))
+    return Step(problem.rule.fastopt(*problem.arguments), around=partial(_backend.using, name, isa))
 
 
-def textbook(problem: Problem) -> Step:
+def textbook(problem: Problem) -> Step | None:
     """Return the formula in NumPy, array by array."""
     return _array_by_array(problem.rule.textbook, problem.streams)
 
 
-def out(problem: Problem) -> Step:
+def out(problem: Problem) -> Step | None:
     """Return the formula in NumPy without temporaries, array by array."""
     scratch = [problem.cut(np.empty_like(problem.flat[0])) for _ in range(2)]
     return _array_by_array(problem.rule.out, [*problem.streams, *scratch])
 
 
-def _array_by_array(function: Callable[..., None], streams: list[list[Any]]) -> Step:
+def _array_by_array(function: Callable[..., None] | None, streams: list[list[Any]]) -> Step | None:
+    if function is None:
+        return None
     tensors = list(zip(*streams, strict=True))
     if len(tensors) == 1:
         return Step(partial(function, *tensors[0]))
@@ -129,6 +130,8 @@ def torch_optim(problem: Problem) -> Step | None:
         "adamw": partial(optim.AdamW, lr=LR, betas=(BETA1, BETA2), eps=EPS, weight_decay=WEIGHT_DECAY, fused=True),
         "amsgrad": partial(optim.Adam, lr=LR, betas=(BETA1, BETA2), eps=EPS, amsgrad=True, fused=True),
     }
+    if problem.rule.name not in makers:
+        return None
     tensors = [[torch.from_numpy(array) for array in stream] for stream in problem.streams]
     params = [torch.nn.Parameter(tensor) for tensor in tensors[0]]
     optimizer = makers[problem.rule.name](params)

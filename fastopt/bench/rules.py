@@ -6,6 +6,8 @@ left out: the bias corrections are always those of the first step.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,9 @@ _ADAM_LR = LR * (1 - BETA2) ** 0.5 / (1 - BETA1)
 _ADAM_EPS = EPS * (1 - BETA2) ** 0.5
 
 
+_OPTIONS = {"lr": LR, "momentum": MOMENTUM, "alpha": ALPHA, "beta1": BETA1, "beta2": BETA2, "eps": EPS, "step": 1}
+
+
 @dataclass(frozen=True)
 class Rule:
     """An update rule and three ways to apply it to ``p, g, *states``.
@@ -34,22 +39,52 @@ class Rule:
     ----------
     name, title : str
         Name in the code, and in tables.
-    states : tuple of str
-        State arrays, named as in `fastopt.kernels`.
-    fastopt : callable
-        One call of `fastopt.kernels`; takes one array or a list of arrays a stream.
-    textbook : callable
+    textbook : callable, optional
         The formula in NumPy, as it is usually written.
-    out : callable
+    out : callable, optional
         The formula in NumPy without temporaries; takes two scratch arrays after the states.
+    kernel : str, optional
+        Name in `fastopt.kernels`, if it is not `name`.
+    optional_states : tuple of str
+        State arrays that the kernel can do without.
     """
 
     name: str
     title: str
-    states: tuple[str, ...]
-    fastopt: Callable[..., None]
-    textbook: Callable[..., None]
-    out: Callable[..., None]
+    textbook: Callable[..., None] | None = None
+    out: Callable[..., None] | None = None
+    kernel: str = ""
+    optional_states: tuple[str, ...] = ()
+
+    @cached_property
+    def function(self) -> Callable[..., None]:
+        """The function of `fastopt.kernels`; takes one array or a list of arrays a stream."""
+        function: Callable[..., None] = getattr(kernels, self.kernel or self.name)
+        return function
+
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """State arrays, named as in `fastopt.kernels`."""
+        return (*(p.name for p in self._states if p.default is p.empty), *self.optional_states)
+
+    @cached_property
+    def _states(self) -> list[Parameter]:
+        _, _, *others = signature(self.function).parameters.values()
+        return [p for p in others if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    @cached_property
+    def options(self) -> dict[str, float]:
+        """The hyper-parameters, and the number of the step."""
+        names = signature(self.function).parameters.keys() & _OPTIONS.keys()
+        if "momentum_buffer" not in self.states:
+            names -= {"momentum"}
+        return {name: _OPTIONS[name] for name in names}
+
+    def fastopt(self, p: Any, g: Any, *states: Any) -> Callable[[], None]:
+        """Return one call of `fastopt.kernels`."""
+        given = dict(zip(self.states, states, strict=True))
+        # By position: keywords cost a fifth of the shortest call.
+        return partial(self.function, p, g, *(given.get(p.name) for p in self._states), **self.options)
 
 
 # Textbook style.
@@ -193,81 +228,26 @@ def _amsgrad_out(p: Array, g: Array, m: Array, v: Array, v_max: Array, a: Array,
 RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("sgd", "SGD", (), lambda p, g: kernels.sgd(p, g, lr=LR), _sgd, _sgd_out),
-        Rule(
-            "momentum",
-            "SGD with momentum",
-            ("momentum_buffer",),
-            lambda p, g, b: kernels.momentum(p, g, b, lr=LR, momentum=MOMENTUM),
-            _momentum,
-            _momentum_out,
-        ),
-        Rule(
-            "adagrad",
-            "AdaGrad",
-            ("sum",),
-            lambda p, g, s: kernels.adagrad(p, g, s, lr=LR, eps=EPS),
-            _adagrad,
-            _adagrad_out,
-        ),
-        Rule(
-            "rmsprop",
-            "RMSProp",
-            ("square_avg",),
-            lambda p, g, s: kernels.rmsprop(p, g, s, lr=LR, alpha=ALPHA, eps=EPS),
-            _rmsprop,
-            _rmsprop_out,
-        ),
+        Rule("sgd", "SGD", _sgd, _sgd_out),
+        Rule("momentum", "SGD with momentum", _momentum, _momentum_out),
+        Rule("adagrad", "AdaGrad", _adagrad, _adagrad_out),
+        Rule("rmsprop", "RMSProp", _rmsprop, _rmsprop_out),
         Rule(
             "rmsprop_momentum",
             "RMSProp with momentum",
-            ("square_avg", "momentum_buffer"),
-            lambda p, g, s, b: kernels.rmsprop(
-                p, g, s, momentum_buffer=b, lr=LR, alpha=ALPHA, eps=EPS, momentum=MOMENTUM
-            ),
             _rmsprop_momentum,
             _rmsprop_momentum_out,
+            "rmsprop",
+            ("momentum_buffer",),
         ),
         Rule(
-            "rmsprop_centered",
-            "Centered RMSProp",
-            ("square_avg", "grad_avg"),
-            lambda p, g, s, m: kernels.rmsprop(
-                p, g, s, grad_avg=m, lr=LR, alpha=ALPHA, eps=EPS
-            ),
-            _rmsprop_centered,
-            _rmsprop_centered_out,
+            "rmsprop_centered", "Centered RMSProp", _rmsprop_centered, _rmsprop_centered_out, "rmsprop", ("grad_avg",)
         ),
-        Rule(
-            "adam",
-            "Adam",
-            ("exp_avg", "exp_avg_sq"),
-            lambda p, g, m, v: kernels.adam(
-                p, g, m, v, step=1, lr=LR, beta1=BETA1, beta2=BETA2, eps=EPS
-            ),
-            _adam,
-            _adam_out,
-        ),
-        Rule(
-            "adamw",
-            "AdamW",
-            ("exp_avg", "exp_avg_sq"),
-            lambda p, g, m, v: kernels.adamw(
-                p, g, m, v, step=1, lr=LR, beta1=BETA1, beta2=BETA2, eps=EPS,
-                weight_decay=WEIGHT_DECAY,
-            ),
-            _adamw,
-            _adamw_out,
-        ),
-        Rule(
-            "amsgrad",
-            "AMSGrad",
-            ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
-            lambda p, g, m, v, v_max: kernels.adam(
-                p, g, m, v, v_max, step=1, lr=LR, beta1=BETA1, beta2=BETA2, eps=EPS
-            ),
-            _amsgrad,
-            _amsgrad_out,
-        ),
+        Rule("adam", "Adam", _adam, _adam_out),
+        Rule("adamw", "AdamW", _adamw, _adamw_out),
+        Rule("amsgrad", "AMSGrad", _amsgrad, _amsgrad_out, "adam", ("max_exp_avg_sq",)),
     )
-}  # fmt: skip
+}
+for _name in kernels.__all__:  # a kernel needs no line of its own
+    if "param" in signature(getattr(kernels, _name)).parameters:
+        RULES.setdefault(_name, Rule(_name, _name.capitalize()))

@@ -172,7 +172,9 @@ def numpy_step(task: Task) -> Step:
 def numpy_adam(net: Any) -> Callable[[], None]:
     """Adam in NumPy with ``out=`` for the network's flat arrays."""
     others = [np.zeros_like(net.params) for _ in range(4)]
-    return partial(RULES["adam"].out, net.params, net.grads, *others)
+    formula = RULES["adam"].out
+    assert formula is not None
+    return partial(formula, net.params, net.grads, *others)
 
 
 def torch_adam(net: Any) -> Callable[[], None]:
