@@ -1,12 +1,14 @@
 """One table of every rule with every option: the tests pick up from here what there is to test.
 
-A `Rule` is a kernel with its oracle, its states, and arguments it must refuse. A `Case` is a rule
-with one combination of options. An `OptimizerCase` is the same for the classes.
+A `Rule` is a kernel with its oracle and results worked out by hand. A `Case` is a rule with one combination of
+options. An `OptimizerCase` is the same for the classes.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import oracle
@@ -16,13 +18,37 @@ _POSITIVE = {"sum", "square_avg", "exp_avg_sq", "max_exp_avg_sq"}
 
 @dataclass(frozen=True)
 class Rule:
-    name: str
+    """A kernel, all of whose arguments are known from the signature of its oracle."""
+
     oracle: Callable
-    states: tuple[str, ...]
-    optional_states: tuple[str, ...] = ()
-    required: dict = field(default_factory=dict)
-    bad: tuple[tuple[dict, type | tuple[type, ...], str], ...] = field(default=(), repr=False)
-    """Options to refuse, the exception, and the argument that its message starts with."""
+    hand_worked: tuple[tuple[dict, dict, dict], ...] = field(repr=False)
+    """Arrays, options, and the arrays afterwards; each follows from the formula by mental arithmetic."""
+
+    @property
+    def name(self):
+        return self.oracle.__name__
+
+    def _arguments(self, kind, required):
+        parameters = list(inspect.signature(self.oracle).parameters.values())[2:]
+        return tuple(p.name for p in parameters if p.kind is kind and (p.default is p.empty) == required)
+
+    @cached_property
+    def states(self):
+        return self._arguments(inspect.Parameter.POSITIONAL_OR_KEYWORD, required=True)
+
+    @cached_property
+    def optional_states(self):
+        return self._arguments(inspect.Parameter.POSITIONAL_OR_KEYWORD, required=False)
+
+    @cached_property
+    def required(self):
+        """The options that have no default, with a value."""
+        values = {"lr": 0.1, "momentum": 0.9, "step": 1}
+        return {name: values[name] for name in self._arguments(inspect.Parameter.KEYWORD_ONLY, required=True)}
+
+    @cached_property
+    def bad(self):
+        return refused_by(self.oracle)
 
 
 @dataclass(frozen=True)
@@ -78,74 +104,186 @@ class Case:
 _NOT_NUMBERS = ("0.1", None, [0.1], 1j, object())
 
 
-def _refused(name, values, exception=ValueError):
-    return tuple(({name: value}, exception, name) for value in values)
+def _refused(name, values, wrong_types=_NOT_NUMBERS):
+    of_value = tuple(({name: value}, ValueError, name) for value in values)
+    return of_value + tuple(({name: value}, TypeError, name) for value in wrong_types)
 
 
-def _rate(name):
-    bad_values = _refused(name, (-1e-3, math.nan, math.inf, -math.inf))
-    return bad_values + _refused(name, _NOT_NUMBERS, TypeError)
-
-
-def _below_one(name):
-    bad_values = _refused(name, (-0.1, 1.0, 1.5, math.nan, math.inf))
-    return bad_values + _refused(name, _NOT_NUMBERS, TypeError)
-
-
-def _up_to_one(name):
-    bad_values = _refused(name, (-0.1, 1.001, math.nan, -math.inf))
-    return bad_values + _refused(name, _NOT_NUMBERS, TypeError)
-
-
-_SCALE = _refused("grad_scale", (math.nan, math.inf, -math.inf)) + _refused("grad_scale", _NOT_NUMBERS, TypeError)
-_CLIP = _refused("clip_value", (-1e-3, math.nan, -math.inf)) + _refused("clip_value", _NOT_NUMBERS, TypeError)
-_COMMON = _rate("lr") + _rate("weight_decay") + _SCALE + _CLIP
-_STEP = (
-    _refused("step", (0, -1))
-    + _refused("step", ("1", None, [1]), TypeError)
-    + _refused("step", (1.5, math.nan), (TypeError, ValueError))
+# What is refused, the exception, and the argument that its message starts with.
+_REFUSED = (
+    *(
+        bad
+        for name in ("lr", "lr_decay", "weight_decay", "eps", "initial_accumulator_value")
+        for bad in _refused(name, (-1e-3, math.nan, math.inf, -math.inf))
+    ),
+    *(bad for name in ("alpha", "beta1", "beta2") for bad in _refused(name, (-0.1, 1.0, 1.5, math.nan, math.inf))),
+    *(bad for name in ("momentum", "dampening") for bad in _refused(name, (-0.1, 1.001, math.nan, -math.inf))),
+    *_refused("grad_scale", (math.nan, math.inf, -math.inf)),
+    *_refused("clip_value", (-1e-3, math.nan, -math.inf)),
+    *_refused("step", (0, -1), ("1", None, [1])),
+    *(({"step": value}, (TypeError, ValueError), "step") for value in (1.5, math.nan)),
+    *_refused("betas", ((1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan)), (("0.9", 0.9),)),
+    *(({"betas": value}, (TypeError, ValueError), "betas") for value in ((0.9,), 0.9)),
+    ({"momentum": 0.9, "lr_in_velocity": True, "dampening": 0.5}, ValueError, "dampening"),
 )
-_ADAM = _COMMON + _rate("eps") + _below_one("beta1") + _below_one("beta2") + _STEP
 
-SGD = Rule("sgd", oracle.sgd, (), required={"lr": 0.1}, bad=_COMMON)
-MOMENTUM = Rule(
-    "momentum",
-    oracle.momentum,
-    ("momentum_buffer",),
-    required={"lr": 0.1, "momentum": 0.9},
-    bad=(
-        *_COMMON,
-        *_up_to_one("momentum"),
-        *_up_to_one("dampening"),
-        ({"lr_in_velocity": True, "dampening": 0.5}, ValueError, "dampening"),
+
+def refused_by(function):
+    """All that is refused and that the function has the arguments for."""
+    arguments = inspect.signature(function).parameters.keys()
+    return tuple(bad for bad in _REFUSED if bad[0].keys() <= arguments)
+
+
+def _worked(options, *, grad, **arrays):
+    """Arrays as pairs: before and after."""
+    before, after = ({name: pair[i] for name, pair in arrays.items()} for i in (0, 1))
+    return before | {"grad": grad}, options, after
+
+
+SGD = Rule(
+    oracle.sgd,
+    (
+        # 3 - 0.5 * 4
+        _worked({"lr": 0.5}, grad=4, param=(3, 1)),
+        # g = 2 * 4 + 0.5 * 6 = 11; 6 - 0.1 * 11
+        _worked({"lr": 0.1, "grad_scale": 2, "weight_decay": 0.5}, grad=4, param=(6, 4.9)),
     ),
 )
-ADAGRAD = Rule("adagrad", oracle.adagrad, ("sum",), required={"lr": 0.1}, bad=_COMMON + _rate("eps"))
+MOMENTUM = Rule(
+    oracle.momentum,
+    (
+        # b = 0.5 * 4 + 3 = 5; 1 - 0.1 * 5
+        _worked({"lr": 0.1, "momentum": 0.5}, grad=3, param=(1, 0.5), momentum_buffer=(4, 5)),
+        # b = 0.5 * 4 + 0.75 * 4 = 5; 1 - 0.1 * 5
+        _worked({"lr": 0.1, "momentum": 0.5, "dampening": 0.25}, grad=4, param=(1, 0.5), momentum_buffer=(4, 5)),
+        # b = 5; 1 - 0.1 * (3 + 0.5 * 5)
+        _worked({"lr": 0.1, "momentum": 0.5, "nesterov": True}, grad=3, param=(1, 0.45), momentum_buffer=(4, 5)),
+        # b = g whatever the buffer and the dampening; 1 - 0.1 * 3
+        _worked(
+            {"lr": 0.1, "momentum": 0.5, "dampening": 0.25, "first_step": True},
+            grad=3,
+            param=(1, 0.7),
+            momentum_buffer=(4, 3),
+        ),
+        # u = 0.5 * 4 - 0.1 * 10 = 1; 1 + 1
+        _worked({"lr": 0.1, "momentum": 0.5, "lr_in_velocity": True}, grad=10, param=(1, 2), momentum_buffer=(4, 1)),
+        # u = 1; 1 + 0.5 * 1 - 0.1 * 10
+        _worked(
+            {"lr": 0.1, "momentum": 0.5, "lr_in_velocity": True, "nesterov": True},
+            grad=10,
+            param=(1, 0.5),
+            momentum_buffer=(4, 1),
+        ),
+    ),
+)
+ADAGRAD = Rule(
+    oracle.adagrad,
+    (
+        # s = 9 + 16 = 25; 1 - 0.1 * 4 / (5 + 3)
+        _worked({"lr": 0.1, "eps": 3}, grad=4, param=(1, 0.95), sum=(9, 25)),
+        # s = 17 + 16 = 33; 1 - 0.1 * 4 / sqrt(33 + 31)
+        _worked({"lr": 0.1, "eps": 31, "eps_in_sqrt": True}, grad=4, param=(1, 0.95), sum=(17, 33)),
+    ),
+)
 RMSPROP = Rule(
-    "rmsprop",
     oracle.rmsprop,
-    ("square_avg",),
-    ("momentum_buffer", "grad_avg"),
-    required={"lr": 0.1},
-    bad=_COMMON + _rate("eps") + _below_one("alpha") + _up_to_one("momentum"),
+    (
+        # s = 0.75 * 28 + 0.25 * 16 = 25; 1 - 0.1 * 4 / (5 + 3)
+        _worked({"lr": 0.1, "alpha": 0.75, "eps": 3}, grad=4, param=(1, 0.95), square_avg=(28, 25)),
+        # s = 25; 1 - 0.1 * 4 / sqrt(25 + 39)
+        _worked(
+            {"lr": 0.1, "alpha": 0.75, "eps": 39, "eps_in_sqrt": True}, grad=4, param=(1, 0.95), square_avg=(28, 25)
+        ),
+        # s = 25, a = 0.75 * 4 + 0.25 * 0 = 3, root = 4; g = 0: only the momentum moves
+        _worked(
+            {"lr": 0.1, "alpha": 0.75, "eps": 0, "momentum": 0.5},
+            grad=0,
+            param=(1, 0.8),
+            square_avg=(25 / 0.75, 25),
+            grad_avg=(4, 3),
+            momentum_buffer=(4, 2),
+        ),
+        # s = 0.5 * 48 + 0.5 * 4 = 26, a = 0.5 * 0 + 0.5 * 2 = 1, root = 5; b = 0.5 + 2 / 5
+        _worked(
+            {"lr": 0.1, "alpha": 0.5, "eps": 0, "momentum": 0.5},
+            grad=2,
+            param=(1, 0.91),
+            square_avg=(48, 26),
+            grad_avg=(0, 1),
+            momentum_buffer=(1, 0.9),
+        ),
+        # b = 0.5 * 1 + 0.1 * 2 / 5
+        _worked(
+            {"lr": 0.1, "alpha": 0.5, "eps": 0, "momentum": 0.5, "lr_in_velocity": True},
+            grad=2,
+            param=(1, 0.46),
+            square_avg=(48, 26),
+            grad_avg=(0, 1),
+            momentum_buffer=(1, 0.54),
+        ),
+    ),
 )
 ADAM = Rule(
-    "adam",
     oracle.adam,
-    ("exp_avg", "exp_avg_sq"),
-    ("max_exp_avg_sq",),
-    required={"step": 1},
-    bad=_ADAM,
+    (
+        # m^ = 4, v^ = 16 at the first step, whatever the betas; 1 - 0.1 * 4 / (4 + 1)
+        _worked(
+            {"step": 1, "lr": 0.1, "beta1": 0.75, "beta2": 0.75, "eps": 1},
+            grad=4,
+            param=(1, 0.92),
+            exp_avg=(0, 1),
+            exp_avg_sq=(0, 4),
+        ),
+        # rate = 0.1 * 0.5 / 0.25 = 0.2; 1 - 0.2 * 1 / (2 + 3)
+        _worked(
+            {"step": 1, "lr": 0.1, "beta1": 0.75, "beta2": 0.75, "eps": 3, "eps_hat": True},
+            grad=4,
+            param=(1, 0.96),
+            exp_avg=(0, 1),
+            exp_avg_sq=(0, 4),
+        ),
+        # step 2, betas 0.5: corrections 0.75; m = 3, v = 12, m^ = 4, v^ = 16; 1 - 0.1 * 4 / (4 + 1)
+        _worked(
+            {"step": 2, "lr": 0.1, "beta1": 0.5, "beta2": 0.5, "eps": 1},
+            grad=4,
+            param=(1, 0.92),
+            exp_avg=(2, 3),
+            exp_avg_sq=(8, 12),
+        ),
+        # AMSGrad: the largest v so far is 27, v^ = 36; 1 - 0.1 * 4 / (6 + 2)
+        _worked(
+            {"step": 2, "lr": 0.1, "beta1": 0.5, "beta2": 0.5, "eps": 2},
+            grad=4,
+            param=(1, 0.95),
+            exp_avg=(2, 3),
+            exp_avg_sq=(8, 12),
+            max_exp_avg_sq=(27, 27),
+        ),
+        # L2: g = 2 + 0.5 * 4 = 4 goes through the moments; 4 - 0.1 * 4 / (4 + 1)
+        _worked(
+            {"step": 1, "lr": 0.1, "beta1": 0.75, "beta2": 0.75, "eps": 1, "weight_decay": 0.5},
+            grad=2,
+            param=(4, 3.92),
+            exp_avg=(0, 1),
+            exp_avg_sq=(0, 4),
+        ),
+    ),
 )
 ADAMW = Rule(
-    "adamw",
     oracle.adamw,
-    ("exp_avg", "exp_avg_sq"),
-    ("max_exp_avg_sq",),
-    required={"step": 1},
-    bad=_ADAM,
+    (
+        # decoupled: 4 * (1 - 0.1 * 0.5) = 3.8, the moments see g = 4 alone; 3.8 - 0.1 * 4 / (4 + 1)
+        _worked(
+            {"step": 1, "lr": 0.1, "beta1": 0.75, "beta2": 0.75, "eps": 1, "weight_decay": 0.5},
+            grad=4,
+            param=(4, 3.72),
+            exp_avg=(0, 1),
+            exp_avg_sq=(0, 4),
+        ),
+    ),
 )
 RULES = (SGD, MOMENTUM, ADAGRAD, RMSPROP, ADAM, ADAMW)
+HAND_WORKED = tuple((rule, *worked) for rule in RULES for worked in rule.hand_worked)
 
 _DECAY = {"weight_decay": 0.3, "grad_scale": -0.7, "clip_value": 0.8}
 
@@ -314,40 +452,6 @@ OPTIMIZERS = (
     ),
 )
 
-_LR = _rate("lr") + _rate("weight_decay")
-
-# Options that the classes refuse when built.
 BAD_OPTIMIZERS = tuple(
-    (name, *refused)
-    for name, several in {
-        "SGD": (
-            *_LR,
-            *_up_to_one("momentum"),
-            *_up_to_one("dampening"),
-            ({"momentum": 0.9, "lr_in_velocity": True, "dampening": 0.5}, ValueError, "dampening"),
-        ),
-        "Adagrad": _LR + _rate("lr_decay") + _rate("eps") + _rate("initial_accumulator_value"),
-        "RMSprop": (
-            *_LR,
-            *_rate("eps"),
-            *_below_one("alpha"),
-            *_up_to_one("momentum"),
-            *_rate("initial_accumulator_value"),
-        ),
-    }.items()
-    for refused in several
-) + tuple(
-    (name, *refused)
-    for name in ("Adam", "AdamW")
-    for refused in (
-        *_LR,
-        *_rate("eps"),
-        ({"betas": (1.0, 0.9)}, ValueError, "betas"),
-        ({"betas": (0.9, 1.0)}, ValueError, "betas"),
-        ({"betas": (-0.1, 0.9)}, ValueError, "betas"),
-        ({"betas": (0.9, math.nan)}, ValueError, "betas"),
-        ({"betas": ("0.9", 0.9)}, TypeError, "betas"),
-        ({"betas": (0.9,)}, (TypeError, ValueError), "betas"),
-        ({"betas": 0.9}, (TypeError, ValueError), "betas"),
-    )
+    (name, *bad) for name in {case.name: case for case in OPTIMIZERS} for bad in refused_by(getattr(oracle, name))
 )

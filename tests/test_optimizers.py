@@ -16,6 +16,7 @@ from optimizer_harness import (
     random_arrays,
     rising,
 )
+from table import OPTIMIZERS
 
 import fastopt
 
@@ -77,7 +78,7 @@ def test_agrees_with_torch(case):
         np.testing.assert_allclose(param, tensor.numpy(), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", sorted({case.name for case in OPTIMIZERS if case.torch is not None}))
 def test_defaults_are_torchs(name):
     torch = pytest.importorskip("torch", reason="compares with PyTorch where it is installed")
     params, theirs = random_arrays(np.float64, 0), random_arrays(np.float64, 0)
@@ -251,3 +252,7 @@ def test_views_are_updated_in_place(case):
         opts[0].step(grads)
         opts[1].step(flat_grads)
     assert_same_bits(flat, whole)
+
+
+def test_every_optimizer_is_in_the_table():
+    assert {case.name for case in OPTIMIZERS} == set(fastopt.optimizers.__all__) - {"Optimizer"}
