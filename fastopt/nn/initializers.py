@@ -26,11 +26,6 @@ def _check_size(name: str, value: float) -> None:
         raise ValueError(f"{name}: expected a finite number >= 0, got {value}")
 
 
-def _check_distribution(value: str) -> None:
-    if value not in ("normal", "uniform"):
-        raise ValueError(f"distribution: expected 'normal' or 'uniform', got {value!r}")
-
-
 def _fill(array: Array, rng: np.random.Generator, distribution: Distribution, std: float) -> None:
     if distribution == "normal":
         array[...] = std * rng.standard_normal(array.shape)
@@ -117,7 +112,26 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class He:
+class _Scaled:
+    """What the initializers whose variance depends on the shape have in common."""
+
+    distribution: Distribution = "normal"
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if self.distribution not in ("normal", "uniform"):
+            raise ValueError(f"distribution: expected 'normal' or 'uniform', got {self.distribution!r}")
+
+    def __call__(self, array: Array, rng: np.random.Generator) -> None:
+        """Fill `array` with values drawn from `rng`."""
+        _fill(array, rng, self.distribution, math.sqrt(self._variance(array.shape[0], array.shape[-1])))
+
+    def _variance(self, fan_in: int, fan_out: int) -> float:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class He(_Scaled):
     """Variance 2 / fan_in, which keeps the size of activations through layers of ReLU.
 
     Parameters
@@ -131,19 +145,12 @@ class He:
     ``kaiming_normal_``; Keras: ``HeNormal`` (which truncates the distribution).
     """
 
-    distribution: Distribution = "normal"
-
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        _check_distribution(self.distribution)
-
-    def __call__(self, array: Array, rng: np.random.Generator) -> None:
-        """Fill `array` with values drawn from `rng`."""
-        _fill(array, rng, self.distribution, math.sqrt(2.0 / array.shape[0]))
+    def _variance(self, fan_in: int, fan_out: int) -> float:
+        return 2.0 / fan_in
 
 
 @dataclass(frozen=True)
-class LeCun:
+class LeCun(_Scaled):
     """Variance 1 / fan_in, for layers followed by nothing, or by tanh.
 
     Parameters
@@ -157,19 +164,12 @@ class LeCun:
     ``LecunNormal`` (which truncates the distribution).
     """
 
-    distribution: Distribution = "normal"
-
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        _check_distribution(self.distribution)
-
-    def __call__(self, array: Array, rng: np.random.Generator) -> None:
-        """Fill `array` with values drawn from `rng`."""
-        _fill(array, rng, self.distribution, math.sqrt(1.0 / array.shape[0]))
+    def _variance(self, fan_in: int, fan_out: int) -> float:
+        return 1.0 / fan_in
 
 
 @dataclass(frozen=True)
-class Glorot:
+class Glorot(_Scaled):
     """Variance 2 / (fan_in + fan_out), for layers followed by sigmoid, tanh or softmax.
 
     Parameters
@@ -185,11 +185,5 @@ class Glorot:
 
     distribution: Distribution = "uniform"
 
-    def __post_init__(self) -> None:
-        """Check the settings."""
-        _check_distribution(self.distribution)
-
-    def __call__(self, array: Array, rng: np.random.Generator) -> None:
-        """Fill `array` with values drawn from `rng`."""
-        fans = array.shape[0] + array.shape[-1]
-        _fill(array, rng, self.distribution, math.sqrt(2.0 / fans))
+    def _variance(self, fan_in: int, fan_out: int) -> float:
+        return 2.0 / (fan_in + fan_out)
