@@ -412,6 +412,7 @@ def _peer(name, **options):
 
 
 OPTIMIZERS = (
+    _peer("SGD"),
     _peer("SGD", lr=0.1),
     _peer("SGD", lr=0.1, weight_decay=0.3),
     _peer("SGD", lr=0.1, momentum=0.9),
@@ -420,6 +421,7 @@ OPTIMIZERS = (
     _peer("SGD", lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.3),
     OptimizerCase("SGD", {"lr": 0.1, "momentum": 0.9, "lr_in_velocity": True}),
     OptimizerCase("SGD", {"lr": 0.1, "momentum": 0.9, "lr_in_velocity": True, "nesterov": True}),
+    _peer("Adagrad"),
     _peer("Adagrad", lr=0.1),
     _peer("Adagrad", lr=0.1, lr_decay=0.2, eps=1e-2, weight_decay=0.3),
     _peer("Adagrad", lr=0.1, initial_accumulator_value=0.1),
@@ -427,6 +429,7 @@ OPTIMIZERS = (
         "Adagrad",
         {"lr": 0.1, "initial_accumulator_value": 0.1, "eps": 1e-2, "eps_in_sqrt": True},
     ),
+    _peer("RMSprop"),
     _peer("RMSprop", lr=0.1),
     _peer("RMSprop", lr=0.1, alpha=0.9, eps=1e-2, weight_decay=0.3),
     _peer("RMSprop", lr=0.1, momentum=0.9),

@@ -78,22 +78,6 @@ def test_agrees_with_torch(case):
         np.testing.assert_allclose(param, tensor.numpy(), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", sorted({case.name for case in OPTIMIZERS if case.torch is not None}))
-def test_defaults_are_torchs(name):
-    torch = pytest.importorskip("torch", reason="compares with PyTorch where it is installed")
-    params, theirs = random_arrays(np.float64, 0), random_arrays(np.float64, 0)
-    theirs = [torch.tensor(param) for param in theirs]
-    opt, peer = getattr(fastopt, name)(params), getattr(torch.optim, name)(theirs)
-    for step in range(1, 4):
-        grads = random_arrays(np.float64, step)
-        for tensor, grad in zip(theirs, grads, strict=True):
-            tensor.grad = torch.tensor(grad)
-        peer.step()
-        opt.step(grads)
-    for param, tensor in zip(params, theirs, strict=True):
-        np.testing.assert_allclose(param, tensor.numpy(), rtol=1e-12, atol=1e-13)
-
-
 @each_case
 @pytest.mark.parametrize("options", [{"grad_scale": 0.25}, {"grad_scale": -1.0}, {"clip_value": 0.5}], ids=str)
 def test_scaled_and_clipped_gradients(case, options):
