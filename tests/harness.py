@@ -1,5 +1,9 @@
 """Arrays of every layout, one way to call the kernels, and how results are compared."""
 
+import os
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -117,3 +121,16 @@ class Frozen:
 
     def assert_unchanged(self):
         assert [array.tobytes() for array in self.arrays] == self.bytes
+
+
+def run_python(*parts, **environment):
+    """Run code in a fresh interpreter that must end in time; give back its exit code, words printed and errors."""
+    done = subprocess.run(
+        [sys.executable, "-c", "".join(map(textwrap.dedent, parts))],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout.split(), done.stderr

@@ -1,15 +1,13 @@
 """Several threads, forks, exits and sub-interpreters: nothing hangs, nothing is lost, every bit as in one thread."""
 
 import os
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 
 import numpy as np
 import pytest
-from harness import assert_same_bits
+from harness import assert_same_bits, run_python
 
 import fastopt
 from fastopt import kernels
@@ -49,19 +47,6 @@ def switch_often():
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(before)
-
-
-def run_python(*parts, **environment):
-    """Run code in a fresh interpreter that must end in time; give back its exit code, output and errors."""
-    done = subprocess.run(
-        [sys.executable, "-c", "".join(map(textwrap.dedent, parts))],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout.split(), done.stderr
 
 
 class Training:
