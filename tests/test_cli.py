@@ -15,6 +15,7 @@ from cli_harness import TINY, pictures, process, runner
 
 import fastopt
 from fastopt.cli import COMMANDS, build_parser
+from fastopt.cli._optimizers import OPTIMIZERS
 from fastopt.kernels import _backend
 
 run = pytest.fixture(runner)
@@ -60,7 +61,10 @@ def table(tmp_path):
         ["descend"],
         ["descend", "too-high"],
         ["descend", "stuck", "next", "to", "the", "global", "minimum", "--start", -5, "--steps", 50],
-        ["descend", "--optimizer", "nesterov", "--lr", 0.1],
+        ["descend", "--optimizer", "sgd", "--lr", 0.1, "--momentum", 0.5],
+        *(["train", *TINY, "--optimizer", name] for name in OPTIMIZERS),
+        *(["descend", "--optimizer", name, "--lr", 0.1] for name in OPTIMIZERS),
+        ["train", *TINY, "--optimizer", "rmsprop", "--schedule", "one-cycle", "--cycle-momentum"],
         ["landscape", *TINY, "--points", 5],
         ["landscape", *TINY, "--points", 5, "--directions", "random"],
         ["info"],

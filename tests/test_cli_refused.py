@@ -47,6 +47,10 @@ REFUSED = [
     ("train vertical --noise 1e308", "noise: expected a number from 0 to 1e6, got 1e+308"),
     ("train --rho 0.9", "--rho: adam has no such setting"),
     ("train --optimizer sgd --betas 0.9,0.99", "--betas: sgd has no such setting"),
+    (
+        "train --optimizer adagrad --schedule one-cycle --cycle-momentum",
+        "--cycle-momentum: adagrad has no such setting",
+    ),
     ("train --cycle-momentum", "--cycle-momentum: needs --schedule one-cycle or cyclical"),
     ("train --schedule nosuch", "schedule: expected one of constant, inverse-time-decay"),
     ("train --schedule step-decay", "schedule: step-decay needs step_size"),
@@ -97,6 +101,7 @@ REFUSED = [
     ("descend --steps 99999999999999999999", "--steps: expected a whole number <= 1000000, got '9999"),
     ("descend nosuch", "round: expected one of too small, still too small"),
     ("descend good --lr 0.1", "--lr: the settings of the round 'good' are fixed"),
+    ("descend --optimizer adam --lr 1 --momentum 0.5", "--momentum: adam has no such setting"),
     ("descend --momentum 0.5", "--momentum: needs --lr"),
     ("descend --start 5000", "argument --start: expected a number"),
     ("descend --animate x.gif", "--animate: expected one ROUND"),
