@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import runpy
 import shlex
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ import oracle
 import pytest
 
 import fastopt
-from fastopt.bench import command, limit, peers, report, shapes, timing, training
+from fastopt.bench import command, limit, peers, report, rules, shapes, timing, training
 from fastopt.bench.book import BookNetwork
 from fastopt.bench.groups import GROUPS
 from fastopt.bench.peers import BACKENDS, CONTENDERS, LIMIT
@@ -75,6 +76,20 @@ def test_every_contender_does_the_step_that_it_is_timed_for(name, rule, dtype, s
         return
     # A move is the difference of two parameters, of which the last digits are all that counts.
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=3e-8 if dtype == "float32" else 1e-12)
+
+
+def test_a_new_kernel_is_measured_by_itself(monkeypatch):
+    def newest(param, grad, exp_avg, *, lr, beta1=0.5, weight_decay=0.0):
+        called.append((param, grad, exp_avg, lr, beta1, weight_decay))
+
+    called = []
+    monkeypatch.setattr(fastopt.kernels, "newest", newest, raising=False)
+    monkeypatch.setattr(fastopt.kernels, "__all__", [*fastopt.kernels.__all__, "newest"])
+    problem = Problem(runpy.run_path(rules.__file__)["RULES"]["newest"], [(5,)])
+    makers = {name: contender.make(problem) for name, contender in CONTENDERS.items() if contender.installed()}
+    assert {name for name, step in makers.items() if step is not None} <= {"fastopt", LIMIT}
+    makers["fastopt"].call()
+    assert called == [(*problem.arguments, LR, BETA1, 0.0)]
 
 
 def test_thinc_does_the_step_that_it_is_timed_for():

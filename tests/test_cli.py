@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -14,7 +15,7 @@ import pytest
 from cli_harness import TINY, pictures, process, runner
 
 import fastopt
-from fastopt.cli import COMMANDS, build_parser
+from fastopt.cli import COMMANDS, _optimizers, build_parser
 from fastopt.cli._optimizers import OPTIMIZERS
 from fastopt.kernels import _backend
 
@@ -411,3 +412,14 @@ def test_each_help_fits_a_terminal_and_names_each_option():
         text = build_parser([name])._subparsers._group_actions[0].choices[name].format_help()
         assert max(map(len, text.splitlines())) <= 120
         assert "examples:" in text
+
+
+def test_a_new_optimizer_has_a_name_by_itself(monkeypatch):
+    class Newest(fastopt.SGD):
+        pass
+
+    monkeypatch.setattr(fastopt.optimizers, "Newest", Newest, raising=False)
+    monkeypatch.setattr(fastopt.optimizers, "__all__", [*fastopt.optimizers.__all__, "Newest"])
+    choice = runpy.run_path(_optimizers.__file__)["OPTIMIZERS"]["newest"]
+    assert choice.cls is Newest
+    assert choice.rates(whole=True) == choice.rates(whole=False) == (1e-3, 0.0)
