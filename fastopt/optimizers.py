@@ -7,7 +7,7 @@ steps.
 from collections.abc import Callable, Mapping
 from math import inf
 from threading import RLock
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 

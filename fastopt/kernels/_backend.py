@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol, overload
 
@@ -38,12 +38,15 @@ class Backend(Protocol):
         """Bind and sweep fewer than `limit` elements of ordinary arrays at once; return whether it was done."""
         ...
 
-    def apply_adam(self, arrays: tuple[Any, ...], limit: int, *hyper_parameters: Any) -> bool:
-        """Do what `apply` does for Adam, or with five arrays AMSGrad, from the arguments of `_scalars.adam`."""
+    @property
+    def apply_adam(self) -> Callable[..., bool]:
+        """Do what `apply` does for Adam, or with five arrays AMSGrad: arrays, limit, arguments of `_scalars.adam`."""
         ...
 
-    def adam_scalars(self, *hyper_parameters: Any) -> tuple[float, ...] | None:
+    @property
+    def adam_scalars(self) -> Callable[..., tuple[float, ...] | None]:
         """Return what `_scalars.adam` returns, or None for arguments that need a check."""
+        ...
 
     def bind(self, streams: tuple[Any, ...], others: tuple[Any, ...] = ()) -> Any:
         """Return a sweep over ordinary arrays, or None where they need the chunked one.
