@@ -121,7 +121,8 @@ class ExplosionGuard(Callback):
         loss = run.net.loss_and_grad(run.X[::every], run.y[::every])
         run.net.load_state_dict(state)  # dropout drew random numbers, and a healthy run is not to be changed
         self.reference: float = loss if self._reference is None else self._reference
-        self._biases = [layer.bias_grad for layer in run.net.layers if hasattr(layer, "bias_grad")]
+        layers = cast("list[Any]", run.net.layers)
+        self._biases = [layer.bias_grad for layer in layers if hasattr(layer, "bias_grad")]
         self._biases = self._biases or [np.zeros(0)]
         self._live = np.zeros(sum(map(len, self._biases)), bool)
         self._most_live = 0
