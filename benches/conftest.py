@@ -82,8 +82,8 @@ def case(request, benchmark):
             seconds,
             min(beside) / seconds if beside else None,
         )
-        benchmark.extra_info |= {"table": found.table, "row": found.row, "of_limit": found.of_limit}
-        benchmark.extra_info["contender"] = name
+        for key in ("group", "table", "row", "contender", "of_limit"):
+            benchmark.extra_info[key] = getattr(found, key)
         request.config.stash[FOUND].append(found)
 
     return run
@@ -98,7 +98,7 @@ def pytest_benchmark_compare_machine_info(config, compared_benchmark):
     for entry in compared_benchmark["benchmarks"]:
         info = entry["extra_info"]
         if info.get("of_limit") is not None:
-            config.stash[BEFORE][info["table"], info["row"], info["contender"]] = info["of_limit"]
+            config.stash[BEFORE][info["group"], info["table"], info["row"], info["contender"]] = info["of_limit"]
 
 
 @pytest.hookimpl(trylast=True)

@@ -386,6 +386,8 @@ cdef class Kernels:
     cdef readonly bint TAKES_ANY_LENGTH
     cdef table_t table
     cdef dict numbers
+    cdef const rule_t *adam
+    cdef const rule_t *amsgrad
 
     def __init__(self, str isa not None):
         cdef const rule_t *rule
@@ -399,6 +401,7 @@ cdef class Kernels:
                 raise SystemError(f"{rule.name.decode()}: a bound in rule.pxd is too small")
         self.name, self.isa, self.TAKES_ANY_LENGTH = "cython", isa, True
         self.numbers = {self.table.rules[i].name.decode(): i for i in range(self.table.n_rules)}
+        self.adam, self.amsgrad = self.rule("adam"), self.rule("amsgrad")
 
     cdef const rule_t *rule(self, str name) except NULL:
         return &self.table.rules[<Py_ssize_t>self.numbers[name]]
@@ -426,7 +429,6 @@ cdef class Kernels:
         """`apply` for Adam, from its hyper-parameters: on a small array, making scalars in Python takes longest."""
         cdef double c[MAX_SCALARS]
         cdef Sweep sweep
-        cdef const rule_t *rule = self.rule("adam")
         if not adam_scalars(
             c, step, lr, beta1, beta2, eps, eps_hat, weight_decay, decoupled, grad_scale, clip_value,
         ):
@@ -434,7 +436,7 @@ cdef class Kernels:
         sweep = Sweep.__new__(Sweep)
         if not sweep.take(self, arrays, ()) or sweep.size >= limit:
             return False
-        sweep.sweep(rule if len(arrays) == rule.n_streams else self.rule("amsgrad"), c, 0, sweep.size)
+        sweep.sweep(self.adam if len(arrays) == self.adam.n_streams else self.amsgrad, c, 0, sweep.size)
         return True
 
     def adam_scalars(

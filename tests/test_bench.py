@@ -278,6 +278,15 @@ def test_a_contender_that_is_missing_in_a_row_leaves_a_gap():
     assert ["64", "2.00", "us", "80%", "-"] in [line.split() for line in report.tables(rows).splitlines()]
 
 
+def test_groups_may_ask_the_same():
+    """Rows of one name in two groups, other contenders and other times, stay apart."""
+    other = [replace(m, group="rules", seconds=3 * m.seconds) for m in found_rows() if m.contender != "NumPy"]
+    kept = report.as_dict([*found_rows(), *other], {}, "default")["measurements"]
+    assert [m["ratio"] for m in kept if m["row"] == "64"] == pytest.approx([1.0, 10.0, 0.8, 1.0, 0.8])
+    tables = report.tables([*found_rows(), *other])
+    assert [line.split()[1] for line in tables.splitlines() if line.split()[:1] == ["64"]] == ["2.00", "6.00"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(1.234e-9, "1.23 ns"), (9.996e-7, "1.00 us"), (0.01, "10.0 ms"), (0.9999, "1.00 s"), (123.4, "123 s")],

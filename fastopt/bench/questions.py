@@ -208,11 +208,14 @@ def models(level: Level, threads: int) -> Iterator[Question]:
             yield _model("models", name, arrays, makers | others, count)
 
 
+_MODELS = {"models": "whole models", "overhead": "small arrays"}
+
+
 def _model(group: str, name: str, arrays: Sequence[Shape], makers: Mapping[str, Maker], threads: int = 1) -> Question:
     elements = sum(int(np.prod(shape)) for shape in arrays)
     return Question(
         group,
-        f"Adam.step, float32, {_counted(threads)}",
+        f"Adam.step, {_MODELS[group]}, float32, {_counted(threads)}",
         f"{name}: {len(arrays)} arrays, {elements:,}",
         partial(Problem, RULES["adam"], arrays, threads=threads),
         makers,

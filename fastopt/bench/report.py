@@ -14,7 +14,7 @@ from fastopt.bench.timing import Measurement
 
 _FORMAT = "fastopt-bench-1"
 
-Key = tuple[str, str, str]
+Key = tuple[str, str, str, str]
 
 
 def tables(found: Sequence[Measurement], before: Mapping[Key, float] | None = None) -> str:
@@ -31,8 +31,8 @@ def tables(found: Sequence[Measurement], before: Mapping[Key, float] | None = No
     str
         A table for each table of the questions.
     """
-    names = dict.fromkeys(m.table for m in found)
-    return "\n\n".join(_table([m for m in found if m.table == name], before or {}) for name in names)
+    names = dict.fromkeys((m.group, m.table) for m in found)
+    return "\n\n".join(_table([m for m in found if (m.group, m.table) == name], before or {}) for name in names)
 
 
 def _table(found: Sequence[Measurement], before: Mapping[Key, float]) -> str:
@@ -172,14 +172,14 @@ def as_dict(found: Sequence[Measurement], sizes: Mapping[str, int], level: str) 
 
 
 def _with_ratios(found: Sequence[Measurement]) -> Iterator[dict[str, Any]]:
-    for table, row in dict.fromkeys((m.table, m.row) for m in found):
-        cells = [m for m in found if (m.table, m.row) == (table, row)]
+    for name in dict.fromkeys((m.group, m.table, m.row) for m in found):
+        cells = [m for m in found if (m.group, m.table, m.row) == name]
         for m, ratio in zip(cells, _ratios(cells).values(), strict=True):
             yield asdict(m) | {"ratio": ratio}
 
 
 def _key(m: Measurement) -> Key:
-    return m.table, m.row, m.contender
+    return m.group, m.table, m.row, m.contender
 
 
 def fractions(path: str | os.PathLike[str]) -> dict[Key, float]:
@@ -203,4 +203,4 @@ def fractions(path: str | os.PathLike[str]) -> dict[Key, float]:
 def _known_fractions(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Key, float]]:
     for row in rows:
         if row["of_limit"] is not None:
-            yield (row["table"], row["row"], row["contender"]), row["of_limit"]
+            yield (row["group"], row["table"], row["row"], row["contender"]), row["of_limit"]
