@@ -8,11 +8,16 @@ The loops come from `rules.pyx`, which is built once for each instruction set; a
 cimport numpy as cnp
 from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongAndOverflow, PyLong_CheckExact
+from cpython.pythread cimport (
+    NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
+    PyThread_type_lock,
+)
 from cpython.ref cimport PyObject
 from libc.math cimport INFINITY, pow, sqrt
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 
+from atomic cimport fetch_add
 from cpu cimport cpu_has_v3, cpu_has_v4
 from flush_to_zero cimport control_word, restore, save_and_flush_to_zero
 from rule cimport MAX_RULES, MAX_SCALARS, MAX_STREAMS, fill_t, rule_t, table_t, update_t
@@ -324,15 +329,29 @@ cdef class Sweep:
         """Apply `rule` to the elements from `start` up to `stop`."""
         self.apply(rule, scalars, start, stop)
 
-    cdef int apply(self, str rule, tuple scalars, Py_ssize_t start, Py_ssize_t stop) except -1:
-        cdef const rule_t *r = self.kernels.rule(rule)
-        cdef double c[MAX_SCALARS]
+    def share(self, str rule not None, tuple scalars not None, Py_ssize_t length):
+        """Return `rule` over all elements as work for several threads, in ranges of `length`."""
+        cdef Shared shared = Shared.__new__(Shared)
+        shared.sweep, shared.rule = self, self.look_up(rule, scalars, shared.c)
+        shared.length, shared.left = length, self.size
+        return shared
+
+    cdef const rule_t *look_up(self, str rule, tuple scalars, double *c) except NULL:
+        """The rule by its name, with `scalars` in `c`."""
+        cdef const rule_t *found = self.kernels.rule(rule)
         cdef Py_ssize_t i
-        if len(scalars) != r.n_scalars or self.n_streams != r.n_streams or start < 0 or stop > self.size:
-            raise SystemError(f"{rule}: {len(scalars)} scalars, {self.n_streams} arrays, range {start}:{stop}")
-        for i in range(r.n_scalars):
+        if len(scalars) != found.n_scalars or self.n_streams != found.n_streams:
+            raise SystemError(f"{rule}: {len(scalars)} scalars, {self.n_streams} arrays")
+        for i in range(found.n_scalars):
             c[i] = scalars[i]
-        self.sweep(r, c, start, stop)
+        return found
+
+    cdef int apply(self, str rule, tuple scalars, Py_ssize_t start, Py_ssize_t stop) except -1:
+        cdef double c[MAX_SCALARS]
+        cdef const rule_t *found = self.look_up(rule, scalars, c)
+        if start < 0 or stop > self.size:
+            raise SystemError(f"{rule}: range {start}:{stop} of {self.size}")
+        self.sweep(found, c, start, stop)
         return 0
 
     cdef int sweep(self, const rule_t *rule, const double *c, Py_ssize_t start, Py_ssize_t stop) except -1:
@@ -366,6 +385,57 @@ cdef class Sweep:
                 update(x, last - first - head, c)
             begin = self.ends[t]
         restore(word)
+
+
+cdef class Shared:
+    """A sweep that several threads do together, range by range; made by `Sweep.share`.
+
+    A thread needs the GIL only to begin: one that waited for it between ranges could keep the others waiting, when a
+    spinning BLAS worker has its processor.
+    """
+
+    cdef Sweep sweep
+    cdef const rule_t *rule
+    cdef double c[MAX_SCALARS]
+    cdef Py_ssize_t length              # of a range
+    cdef Py_ssize_t begun               # elements handed out
+    cdef Py_ssize_t left                # elements not done
+    cdef PyThread_type_lock finished    # free once all are done
+
+    def __cinit__(self):
+        self.finished = PyThread_allocate_lock()
+        if self.finished == NULL:
+            raise MemoryError
+        PyThread_acquire_lock(self.finished, NOWAIT_LOCK)
+
+    def __dealloc__(self):
+        if self.finished != NULL:
+            PyThread_free_lock(self.finished)
+
+    def take(self):
+        """Do ranges until none is left."""
+        cdef Sweep sweep = self.sweep
+        with nogil:
+            self.take_ranges(sweep)
+
+    def finish(self):
+        """Do ranges until none is left, and wait for those of other threads; to be called once."""
+        cdef Sweep sweep = self.sweep
+        with nogil:
+            self.take_ranges(sweep)
+            PyThread_acquire_lock(self.finished, WAIT_LOCK)
+            PyThread_release_lock(self.finished)
+
+    cdef void take_ranges(self, Sweep sweep) noexcept nogil:
+        cdef Py_ssize_t start, stop
+        while True:
+            start = fetch_add(&self.begun, self.length)
+            if start >= sweep.size:
+                return
+            stop = min(start + self.length, sweep.size)
+            sweep.run_range(self.rule, self.c, start, stop)
+            if fetch_add(&self.left, start - stop) == stop - start:
+                PyThread_release_lock(self.finished)
 
 
 cdef class Kernels:

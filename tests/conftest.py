@@ -57,19 +57,16 @@ def set_threads():
 
 @pytest.fixture
 def share_all(monkeypatch):
-    """Arrays of any size are shared out to the threads, in small ranges, which are recorded."""
-    share_out, ranges = _threads.share_out, []
+    """Arrays of any size are shared out to the threads, in small ranges; their sizes and lengths are recorded."""
+    length_of, shared = _threads._length, []
 
-    def recording(work, size, grain=16):
-        def record(start, stop):
-            ranges.append((start, stop))
-            return work(start, stop)
-
-        return share_out(record, size, grain=grain)
+    def small(size, grain):
+        shared.append((size, length_of(size, min(grain, 16))))
+        return shared[-1][1]
 
     monkeypatch.setattr(_threads, "MIN_SIZE", 1)
-    monkeypatch.setattr(_threads, "share_out", recording)
-    return ranges
+    monkeypatch.setattr(_threads, "_length", small)
+    return shared
 
 
 @pytest.fixture(params=BACKENDS)

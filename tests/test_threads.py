@@ -122,6 +122,43 @@ def test_number_of_threads_changes_during_steps(set_threads, share_all, switch_o
         assert_same_bits(actual, expected)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("size", [1, 16, 17, 1000])
+def test_ranges_cover_everything_once(set_threads, threads, size):
+    set_threads(threads)
+    ranges = sorted(_threads.share_out(lambda start, stop: (start, stop), size, grain=16))
+    assert [start for start, _ in ranges] == [0] + [stop for _, stop in ranges[:-1]]
+    assert ranges[-1][1] == size
+
+
+@pytest.mark.skipif(_backend.active.name != "cython", reason="the other backends share out in Python")
+@pytest.mark.parametrize("length", [1, 7, 1000, 4000, 5000])
+def test_a_sweep_shared_by_threads_does_everything_once(length):
+    params, grads = [np.zeros(3000), np.zeros(1000, np.float32)], [np.ones(3000), np.ones(1000, np.float32)]
+    sweep = _backend.active.bind((params, grads))
+    for step in range(1, 11):
+        shared = sweep.share("sgd", (1.0, np.inf, 0.0, 0.5), length)
+        in_threads(shared.take, shared.take, shared.finish)
+        for param in params:
+            assert (param == -0.5 * step).all()
+
+
+def test_a_step_that_is_interrupted_is_done_whole(set_threads, monkeypatch):
+    """Ctrl-C while the work is handed out."""
+    monkeypatch.setattr(_threads, "MIN_SIZE", 1)
+
+    def interrupted(work):
+        raise KeyboardInterrupt
+
+    set_threads(2)
+    param = np.zeros(100_000)
+    opt = fastopt.SGD(param, lr=0.5)
+    monkeypatch.setattr(_threads, "_submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        opt.step(np.ones(100_000))
+    assert (param == param[0]).all()
+
+
 @pytest.mark.parametrize("name", ["cython", "numpy"])
 def test_a_range_of_strided_arrays_leaves_the_others_alone(monkeypatch, name):
     """What another thread writes to its range, at whatever moment, is not written back from a buffer of this one."""

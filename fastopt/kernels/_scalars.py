@@ -5,9 +5,9 @@ every library's. Each function returns its scalars in the order of the rule's lo
 ``g = clip(scale * grad, limit) + decay * param``.
 """
 
-from collections.abc import Callable
-from math import inf, isfinite, sqrt
+from math import inf, nextafter, sqrt
 from operator import index
+from sys import float_info
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,19 @@ from fastopt.kernels import _backend
 
 _MAX_STEP = 2**63
 
-# What each hyper-parameter may be: the words of a message, and the test.
-_FRACTION = ("a number in [0, 1)", lambda value: 0.0 <= value < 1.0)
-_SHARE = ("a number in [0, 1]", lambda value: 0.0 <= value <= 1.0)
-_NOT_NEGATIVE = ("a finite number >= 0", lambda value: 0.0 <= value < inf)
-_NOT_NAN_NOR_NEGATIVE = ("a number >= 0, infinity included", lambda value: value >= 0.0)
-_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+# What each hyper-parameter may be: the words of a message, the smallest and the largest value.
+_FRACTION = ("a number in [0, 1)", 0.0, nextafter(1.0, 0.0))
+_SHARE = ("a number in [0, 1]", 0.0, 1.0)
+_NOT_NEGATIVE = ("a finite number >= 0", 0.0, float_info.max)
+_NOT_NAN_NOR_NEGATIVE = ("a number >= 0, infinity included", 0.0, inf)
+_RANGES: dict[str, tuple[str, float, float]] = {
     "alpha": _FRACTION,
     "beta1": _FRACTION,
     "beta2": _FRACTION,
     "dampening": _SHARE,
     "momentum": _SHARE,
     "clip_value": _NOT_NAN_NOR_NEGATIVE,
-    "grad_scale": ("a finite number", isfinite),
+    "grad_scale": ("a finite number", -float_info.max, float_info.max),
     "max_norm": _NOT_NAN_NOR_NEGATIVE,
 }
 
@@ -43,7 +43,9 @@ def number(name: str, value: Any) -> float:
     ValueError
         `value` is out of the range of the hyper-parameter `name`, or NaN.
     """
-    expected, fits = _RANGES.get(name, _NOT_NEGATIVE)
+    expected, smallest, largest = _RANGES.get(name, _NOT_NEGATIVE)
+    if type(value) is float and smallest <= value <= largest:  # what it mostly is
+        return value
     if isinstance(value, np.ndarray | np.generic) and (value.dtype.kind not in "fiub" or value.ndim):
         raise TypeError(f"{name}: expected {expected}, got {value!r}")
     try:
@@ -52,7 +54,7 @@ def number(name: str, value: Any) -> float:
         raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
     except OverflowError:  # an integer beyond every float
         result = inf
-    if not fits(result):
+    if not smallest <= result <= largest:
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
     return result
 
@@ -70,7 +72,9 @@ def count(name: str, value: object) -> int:
 
 def flag(name: str, value: Any) -> bool:
     """Return a switch as a bool, or raise an error that names it: a number in its place is a mistake."""
-    if isinstance(value, bool | np.bool_):
+    if value is True or value is False:
+        return bool(value)
+    if isinstance(value, np.bool_):
         return bool(value)
     raise TypeError(f"{name}: expected True or False, got {value!r}")
 

@@ -15,6 +15,18 @@ from fastopt.kernels._checks import GRAD, Array, as_streams, check_streams
 CHUNK = 8192
 
 
+class Shared(Protocol):
+    """A sweep that several threads do together, range by range."""
+
+    def take(self) -> None:
+        """Do ranges until none is left."""
+        ...
+
+    def finish(self) -> None:
+        """Do ranges until none is left, and wait for those of other threads; to be called once."""
+        ...
+
+
 class Sweep(Protocol):
     """Checked arrays, ready for a rule: the compiled backend has its own, `ChunkedSweep` serves the rest."""
 
@@ -29,6 +41,10 @@ class Sweep(Protocol):
 
     def run(self, rule: str, scalars: tuple[float, ...], start: int, stop: int) -> None:
         """Apply `rule` to the elements from `start` up to `stop` of all tensors laid end to end."""
+
+    def share(self, rule: str, scalars: tuple[float, ...], length: int) -> Shared | None:
+        """Return `rule` over all elements as work for several threads, or None where Python has to share it out."""
+        ...
 
 
 class ChunkedSweep:
@@ -56,6 +72,9 @@ class ChunkedSweep:
     def release(self) -> None:
         """Let go of the gradients, which the caller may not want to keep."""
         self._streams[GRAD] = ()
+
+    def share(self, rule: str, scalars: tuple[float, ...], length: int) -> None:
+        """Leave it to Python to share the work out."""
 
     def run(self, rule: str, scalars: tuple[float, ...], start: int, stop: int) -> None:
         """Apply `rule` to the elements from `start` up to `stop` of all tensors laid end to end."""

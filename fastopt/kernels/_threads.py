@@ -114,14 +114,19 @@ def _submit(work: Callable[[], T]) -> Future[T] | None:
         return None
 
 
+def _length(size: int, grain: int) -> int:
+    """Return the length of the ranges that `size` is cut into."""
+    return -(-size // (_RANGES * _num_threads * grain)) * grain
+
+
 def share_out(work: Callable[[int, int], T], size: int, grain: int = _GRAIN) -> list[T]:
     """Return the results, in any order, of ``work(start, stop)`` over ranges that cover `size`.
 
     The calling thread and those of the pool take one range after the other. So a pool thread that gets no processor,
     because a BLAS worker spins on it, costs no more than the range that it is at, and none that it has not begun.
     """
-    share = -(-size // (_RANGES * _num_threads * grain)) * grain
-    pending = deque(range(0, size, share))
+    length = _length(size, grain)
+    pending = deque(range(0, size, length))
 
     def take_ranges() -> list[T]:
         results: list[T] = []
@@ -130,7 +135,7 @@ def share_out(work: Callable[[int, int], T], size: int, grain: int = _GRAIN) -> 
                 start = pending.popleft()
             except IndexError:
                 return results
-            results.append(work(start, min(start + share, size)))
+            results.append(work(start, min(start + length, size)))
 
     futures = [
         future for _ in range(min(_num_threads, len(pending)) - 1) if (future := _submit(take_ranges)) is not None
@@ -149,5 +154,17 @@ def run(sweep: Sweep, rule: str, scalars: tuple[float, ...]) -> None:
     size = sweep.size
     if size < MIN_SIZE or _num_threads == 1:
         sweep.run(rule, scalars, 0, size)
-    else:
+        return
+    shared = sweep.share(rule, scalars, _length(size, _GRAIN))
+    if shared is None:
         share_out(lambda start, stop: sweep.run(rule, scalars, start, stop), size)
+        return
+    futures = []
+    try:
+        for _ in range(_num_threads - 1):
+            futures.append(_submit(shared.take))
+    finally:  # an interrupt must not leave a step half done
+        shared.finish()
+        for future in futures:  # what has not begun holds the arrays
+            if future is not None:
+                future.cancel()
