@@ -10,8 +10,9 @@ from fastopt.kernels._sweep import Sweep
 
 T = TypeVar("T")
 
-# Below this many elements handing a range to another thread costs more than it saves (measured: Adam, float32).
-MIN_SIZE = 1_000_000
+# Below this many elements waking another thread, a tenth of a millisecond where a BLAS has just worked, costs more than
+# it saves (measured: Adam, float32). Alone, with the threads awake, it pays from half a million on.
+MIN_SIZE = 2_000_000
 
 # Ranges are multiples of this many elements: long enough for the cost of taking one, and whole cache lines.
 _GRAIN = 16384
