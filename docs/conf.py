@@ -19,7 +19,6 @@ extensions = [
     "sphinx_copybutton",
     "sphinxcontrib.programoutput",
 ]
-exclude_patterns = ["requirements.txt"]
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["fastopt.css"]
