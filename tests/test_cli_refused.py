@@ -17,7 +17,8 @@ run = pytest.fixture(runner)
 REFUSED = [
     ("", "fastopt: the following arguments are required: COMMAND"),
     ("frobnicate", "fastopt: argument COMMAND: invalid choice: 'frobnicate'"),
-    ("train --nope", "unrecognized arguments: --nope"),
+    ("train --nope", "fastopt train: unrecognized arguments: --nope (see fastopt train --help)"),
+    ("--nope train", "fastopt: unrecognized arguments: --nope (see fastopt --help)"),
     ("train spiral extra", "unrecognized arguments: extra"),
     ("train --epoch=3", "unrecognized arguments: --epoch=3"),
     ("train --lr nan", "argument --lr: expected a number >= 0, got 'nan'"),
@@ -93,7 +94,7 @@ REFUSED = [
     ("schedule nosuch", "argument NAME: invalid choice: 'nosuch'"),
     ("schedule step-decay", "schedule: step-decay needs step_size"),
     ("schedule step-decay --step-size 1.5", "--step-size: expected a whole number, got '1.5'"),
-    ("schedule one-cycle --nope 1", "unrecognized arguments: --nope 1"),
+    ("schedule one-cycle --nope 1", "fastopt schedule one-cycle: unrecognized arguments: --nope 1"),
     ("schedule cyclical --base-lr 1 --max-lr 0.1", "base_lr: expected at most max_lr = 0.1, got 1.0"),
     ("schedule constant --steps 99999999999999999", "--steps: expected a whole number <= 1000000, got '9999"),
     ("schedule one-cycle --total-steps 9999999999", "--steps: expected at most 1000000 to show"),

@@ -22,6 +22,13 @@ class Parser(argparse.ArgumentParser):
         say(self.prog, f"{message} (see {self.prog} --help)")
         raise SystemExit(2)
 
+    def parse_known_args(self, *args: Any, **keywords: Any) -> Any:
+        """Refuse what a command does not know under its own name, not under that of the whole program."""
+        namespace, unknown = super().parse_known_args(*args, **keywords)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
+
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         # Before Python 3.13, argparse drops the value of --option=-- and stores an empty list.
         if action.option_strings and arg_strings == ["--"]:
