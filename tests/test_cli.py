@@ -242,6 +242,15 @@ def test_lr_find_leaves_nothing_behind_but_the_picture(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["fastopt-lr-find.png"]
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("one-cycle", "at least 0 (0.1)"), ("one-cycle", "the last rate (--steps)"), ("step-decay", "(required)")],
+)
+def test_schedule_help_says_what_is_taken_where_nothing_is_given(run, name, said):
+    _, out, _ = run("schedule", name, "--help")
+    assert said in " ".join(out.split())
+
+
 def test_schedule_numbers(run):
     _, out, _ = run(
         "schedule", "step-decay", "--lr", 1, "--step-size", 10, "--gamma", 0.5, "--steps", 21, "--json", "-"

@@ -36,6 +36,8 @@ fastopt schedule NAME --help shows the arguments of a schedule. Names may also b
 
 PICTURE = "fastopt-schedule.png"
 
+#: The first rate, or the highest, of a schedule that is given none.
+RATE = 0.1
 #: Steps that can be shown.
 MOST = 10**6
 
@@ -82,8 +84,10 @@ def normalize(argv: Sequence[str]) -> list[str]:
 
 def _add(group: Any, cls: type[Any], name: str, field: "dataclasses.Field[Any]", note: str) -> None:
     kind = get_type_hints(cls)[name]
-    if not required(field):
-        note = f"{note.rstrip('.')} ({str(field.default).lower()})"
+    default = str(field.default).lower()
+    if required(field):
+        default = str(RATE) if name in RATES else "--steps" if name in LENGTHS else "required"
+    note = f"{note.rstrip('.')} ({default})"
     keywords: dict[str, Any] = {"dest": f"argument_{name}", "help": note.replace("%", "%%")}
     if kind is bool:
         keywords["action"] = argparse.BooleanOptionalAction
@@ -93,7 +97,11 @@ def _add(group: Any, cls: type[Any], name: str, field: "dataclasses.Field[Any]",
         keywords["choices"] = get_args(kind)
     else:
         keywords["metavar"] = "X"
-    group.add_argument(f"--{name.replace('_', '-').lower()}", **keywords)
+    group.add_argument(_option(name), **keywords)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-').lower()}"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,16 +117,16 @@ def run(args: argparse.Namespace) -> int:
         try:
             values[name] = converter(cls, name)(text)
         except UsageError as error:
-            option, _, rest = str(error).partition(":")
-            raise UsageError(f"--{option.replace('_', '-').lower()}:{rest}") from None
+            argument, _, rest = str(error).partition(":")
+            raise UsageError(f"{_option(argument)}:{rest}") from None
+    missing = [name for name, field in arguments(cls).items() if required(field) and name not in values]
+    if needed := [_option(name) for name in missing if name not in (*RATES, *LENGTHS)]:
+        raise UsageError(f"{name_of(cls)} needs {', '.join(needed)}")
     warmup = args.warmup or 0
     steps = args.steps or warmup + next((values[name] for name in LENGTHS if name in values), 1000)
     if steps > MOST:
         raise UsageError(f"--steps: expected at most {MOST} to show, got {steps}")
-    missing = [
-        name for name in arguments(cls) if name in RATES and required(arguments(cls)[name]) and name not in values
-    ]
-    base = build(cls, values, lr=0.1 if missing else None, total=max(1, steps - warmup))
+    base = build(cls, values, lr=RATE, total=max(1, steps - warmup))
     schedule = schedules.Warmup(base, warmup) if warmup else base
     picture = check_outputs(args, PICTURE)
     rates = [schedule(step) for step in range(steps)]
