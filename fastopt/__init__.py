@@ -1,5 +1,6 @@
 """The optimizer step of gradient descent, in place and at memory speed, for anything that speaks NumPy."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 try:
@@ -16,22 +17,22 @@ except (ImportError, ValueError, KeyboardInterrupt) as error:
     _command.end(error)
     raise
 
+# They take as long to import as all the rest, or longer, and a step with a constant rate does without.
+_LATER = ("lr_finder", "nn", "schedules")
+
 if TYPE_CHECKING:
-    from fastopt import schedules
+    from fastopt import lr_finder, nn, schedules
 else:
 
     def __getattr__(name):
-        # They take as long to import as all the rest, and a constant rate does without.
-        if name == "schedules":
-            import fastopt.schedules
-
-            return fastopt.schedules
+        if name in _LATER:
+            return importlib.import_module(f"fastopt.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __version__ = "0.1.0"
 
-__all__ = ["get_num_threads", "kernels", "schedules", "set_num_threads", "show_config"]
+__all__ = ["get_num_threads", "kernels", "lr_finder", "nn", "schedules", "set_num_threads", "show_config"]
 __all__ += optimizers.__all__
 
 

@@ -112,6 +112,11 @@ def test_schedules_are_there_when_they_are_used(use):
     assert "fastopt.schedules" in imported("import fastopt", use)
 
 
+@pytest.mark.parametrize("name", ["lr_finder", "nn", "schedules"])
+def test_modules_are_there_when_they_are_used(name):
+    assert f"fastopt.{name}" in imported("import fastopt", f"assert {name!r} in dir(fastopt); fastopt.{name}.__all__")
+
+
 def test_unknown_name_is_refused():
     with pytest.raises(AttributeError, match="module 'fastopt' has no attribute 'Adm'"):
         fastopt.Adm  # noqa: B018
