@@ -24,7 +24,7 @@ examples:
   fastopt lr-find digits --mode linear --lr-max 0.1 --steps 200 --json range.json
 
 The rate grows from --lr-min to --lr-max while the network is trained. Where the loss falls, rates are good: start with
-the suggestion "valley", and check its neighbours.
+the suggestion "minimum/10", and check its neighbours.
 """
 
 PICTURE = "fastopt-lr-find.png"
