@@ -293,7 +293,7 @@ cdef class Sweep:
                 return False
         return (
             size_of(arrays[0]) == self.ends[t] - begin
-            and PyArray_TYPE(arrays[0]) == (cnp.NPY_DOUBLE if self.doubles[t] else cnp.NPY_FLOAT)
+            and (PyArray_TYPE(arrays[0]) == cnp.NPY_DOUBLE) == self.doubles[t]
         )
 
     def rebind(self, grads):
