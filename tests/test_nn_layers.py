@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+import fastopt
 from fastopt import nn
 
 DTYPES = ["float32", "float64"]
@@ -247,6 +248,34 @@ def test_regression_losses_and_accuracy_by_hand():
         assert net.evaluate(X, y) == {"loss": expected, "accuracy": 0.5}
         assert "accuracy" not in nn.Network([nn.Dense(1, 1)], loss=loss).evaluate(X, y)
     assert nn.RegressionAccuracy.of(y).precision == 2 / 250
+
+
+def test_loss_of_the_best_constant_by_hand():
+    third = math.log(3) / 3 + math.log(1.5) * 2 / 3  # entropy of shares 1/3 and 2/3
+    assert nn.SoftmaxCrossEntropy().constant(np.array([0, 0, 3, 3, 0, 0])) == pytest.approx(third)
+    y = np.array([[0, 1], [1, 1], [0, 1]], "float32")
+    assert nn.BinaryCrossEntropy().constant(y) == pytest.approx(third / 2)
+    y = np.array([[0, 5], [0, 5], [3, 5]], "float32")
+    assert nn.MeanSquaredError().constant(y) == pytest.approx((1 + 1 + 4) / 3 / 2)
+    assert nn.MeanAbsoluteError().constant(y) == pytest.approx(3 / 3 / 2)
+    assert nn.Loss().constant(y) == math.inf
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_no_constant_has_a_lower_loss(loss):
+    """A layer that sees zeros alone is one: found by descent, it is as good as is said, and never better."""
+    X, y = example(loss, batch=51)
+    net = nn.Network([nn.Dense(INPUTS, OUTPUTS)], loss=loss, dtype="float64")
+    opt = fastopt.SGD(net.params, lr=fastopt.schedules.InverseTimeDecay(3.0, 0.1))
+    net.fit(0 * X, y, optimizer=opt, epochs=3000)
+    constant = loss.constant(net.as_targets(y, len(y)))
+    assert constant - 1e-12 <= net.evaluate(0 * X, y)["loss"] <= constant + 1e-3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_targets_far_from_zero_keep_their_variance(dtype):
+    y = np.tile(np.array([[12344.75], [12346.75]], dtype), (100001, 1))
+    assert nn.MeanSquaredError().constant(y) == 1.0
 
 
 def test_one_hot_targets_are_labels():

@@ -6,6 +6,7 @@ softmax and cross-entropy give ``probabilities - one_hot``, and no logarithm of 
 probability.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -180,6 +181,32 @@ class Loss:
         """Turn scores into outputs, in place: probabilities, or the scores themselves."""
         return scores
 
+    def constant(self, y: Array) -> float:
+        """Loss of the best constant prediction: what a network reaches that does not look at its inputs.
+
+        Parameters
+        ----------
+        y : ndarray
+            What `targets` gave, at least one row.
+
+        Returns
+        -------
+        float
+            Mean over the rows, computed in float64. Infinity, which says nothing about a network,
+            from a loss that does not know it.
+
+        Examples
+        --------
+        Two classes of the same size, and numbers around their mean:
+
+        >>> import numpy as np
+        >>> round(SoftmaxCrossEntropy().constant(np.array([0, 1, 1, 0])), 6)
+        0.693147
+        >>> MeanSquaredError().constant(np.array([[1.0], [3.0]]))
+        1.0
+        """
+        return math.inf
+
 
 @dataclass(frozen=True)
 class SoftmaxCrossEntropy(Loss):
@@ -263,6 +290,15 @@ class SoftmaxCrossEntropy(Loss):
         scores /= scores.sum(axis=1, keepdims=True)
         return scores
 
+    def constant(self, y: Array) -> float:
+        """Entropy of the classes' shares."""
+        return float(np.sum(_surprise(np.bincount(y) / len(y))))
+
+
+def _surprise(p: Array) -> Array:
+    """Minus p log p, and its limit 0 where p is 0."""
+    return -p * np.log(p, out=np.zeros_like(p), where=p > 0)
+
 
 def _labels_of_one_hot(y: Array, n_outputs: int) -> Array:
     if y.shape[1] != n_outputs:
@@ -320,6 +356,11 @@ class BinaryCrossEntropy(Loss):
         """Turn scores into probabilities, in place."""
         return sigmoid(scores, scores)
 
+    def constant(self, y: Array) -> float:
+        """Entropy of each output's share of ones, on average."""
+        p = y.mean(axis=0, dtype=np.float64)
+        return float(np.mean(_surprise(p) + _surprise(1 - p)))
+
 
 @dataclass(frozen=True)
 class MeanSquaredError(Loss):
@@ -340,6 +381,10 @@ class MeanSquaredError(Loss):
         loss = float(np.dot(flat, flat)) / flat.size
         scores *= 2 / flat.size
         return loss
+
+    def constant(self, y: Array) -> float:
+        """Variance of each output's targets, on average."""
+        return float(np.mean(y.var(axis=0, dtype=np.float64)))
 
 
 @dataclass(frozen=True)
@@ -365,3 +410,7 @@ class MeanAbsoluteError(Loss):
         np.sign(scores, out=scores)
         scores *= 1 / scores.size
         return loss
+
+    def constant(self, y: Array) -> float:
+        """Distance of each output's targets from their median, on average."""
+        return float(np.mean(np.abs(y - np.median(y, axis=0)), dtype=np.float64))
