@@ -212,6 +212,37 @@ def test_a_guard_saves_a_run_and_draws_it(run):
     assert re.search("^hint .*--guard", out, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["digits", "--optimizer", "sgd", "--lr", 1000, "--epochs", 3], "no lower than the 2.302 "),
+        (["spiral", "--optimizer", "adam", "--lr", 30, "--epochs", 500], " lower than the 1.099 "),
+        (["spiral", "--optimizer", "sgd", "--epochs", 100], "hardly lower than the 1.099 "),
+        (["sine", "--optimizer", "adagrad", "--lr", 100, "--epochs", 100], " lower than the 0.5 "),
+    ],
+)
+def test_a_network_that_learned_nothing_gets_a_hint(run, words, found):
+    """The mean loss of the first epoch says nothing where that was bad already."""
+    code, out, err = run("train", *words, "--warmup", 1, "--no-plot")
+    assert (code, err) == (0, "")
+    [hint] = re.findall("^hint +(.*)$", out, re.MULTILINE)
+    assert found in hint
+    assert hint.endswith("try a lower --lr (see fastopt lr-find), --clip-norm 1, --guard")
+
+
+def test_a_network_that_got_worse_gets_a_hint(run):
+    words = ["--batch-size", 8, "--schedule", "piecewise-constant:boundaries=1ep,values=0.1/0.8"]
+    _, out, _ = run("train", "digits", "--optimizer", "sgd", *words, "--epochs", 2, "--no-plot")
+    [hint] = re.findall("^hint +(.*)$", out, re.MULTILINE)
+    assert hint.startswith("the loss is higher than in the beginning; ")
+
+
+@pytest.mark.parametrize("words", [["digits", "--epochs", 1], ["vertical", "--epochs", 1], ["sine", "--epochs", 100]])
+def test_a_short_run_that_learned_gets_no_hint(run, words):
+    _, out, _ = run("train", *words, "--no-plot")
+    assert not re.search("^hint", out, re.MULTILINE)
+
+
 def test_snapshots_are_measured(run):
     code, out, _ = run("train", *TINY, "--epochs", 30, "--snapshots", 3, "--json", "s.json")
     assert code == 0

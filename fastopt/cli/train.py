@@ -267,8 +267,8 @@ class _Run:
         for event in history.events:
             if event["kind"] != "rescue":  # those were printed when they happened
                 show("event", _event(event))
-        if history.epochs and history["loss"][-1] > history["loss"][0]:
-            show("hint", "the loss is higher than in the beginning: try a lower --lr, --clip-norm 1 or --guard")
+        if history.epochs and not self.args.quiet and (hint := self._hint(training, result["training"]["loss"])):
+            show("hint", hint)
         if self.snapshots is not None and self.snapshots.scores:
             self._show_snapshots(result)
         steps = self.optimizer.steps
@@ -290,6 +290,25 @@ class _Run:
         else:
             say("fastopt train", f"{done}; go on with: fastopt train --resume {self.args.checkpoint}")
         return 130
+
+    def _hint(self, training: "Training", loss: float) -> str | None:
+        """Say what to try if the network learned nothing or got worse."""
+        constant = self.net.loss.constant(training.y)
+        losses = training.history["loss"]
+        if loss >= 0.95 * constant > 0:
+            lower = "no" if loss >= constant else "hardly"
+            found = f"the training loss is {lower} lower than the {constant:.4g} of always giving the same answer"
+        elif losses[-1] > losses[0]:
+            found = "the loss is higher than in the beginning"
+        else:
+            return None
+        tries = {
+            "a lower --lr (see fastopt lr-find)": True,
+            "--warmup 100": not self.settings.warmup,
+            "--clip-norm 1": self.settings.clip_norm is None,
+            "--guard": not self.settings.guard,
+        }
+        return f"{found}; if more epochs do not help, try {', '.join(name for name, new in tries.items() if new)}"
 
     def _show_snapshots(self, result: dict[str, Any]) -> None:
         assert self.snapshots is not None
