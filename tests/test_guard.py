@@ -120,6 +120,23 @@ def test_a_saturated_network_is_brought_back(optimizer):
     assert net.evaluate(X, y)["loss"] < 0.1 * np.var(y)
 
 
+@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop"])
+@pytest.mark.parametrize("times", [10.0, 1e3])
+def test_a_network_at_the_loss_of_a_constant_is_brought_back(optimizer, times):
+    """Most of its units still have a gradient, if a small one, and its loss is below that before training."""
+    settings = _setup.resolve({"source": "sine", "optimizer": optimizer})
+    points = _setup.load_data(settings)
+    net = _setup.make_network(settings, points)
+    settings.lr *= times
+    opt = _setup.make_optimizer(settings, net.params, _setup.make_rate(settings, points))
+    guard = ExplosionGuard()
+    history = fit(net, points.X, points.y, optimizer=opt, epochs=400, callbacks=[guard])
+    assert guard.reference > 1.2 * np.var(points.y)
+    stuck = [event["back_to"] for event in history.events if event["problem"].startswith("the loss stays at 0.5")]
+    assert stuck == [0]  # what lies between the rise and its end is no good point
+    assert net.evaluate(points.X, points.y)["loss"] < 0.6 * np.var(points.y)
+
+
 HEALTHY = {
     "sgd": lambda p: fastopt.SGD(p, lr=1.0),
     "too slow": lambda p: fastopt.SGD(p, lr=1e-5),
@@ -145,6 +162,28 @@ def test_no_false_alarm_on_full_batches(optimizer, init, data):
     params, history = run(ExplosionGuard())
     assert history.events == []
     assert params == run()[0]
+
+
+@pytest.mark.parametrize("lr", [0.1, 0.3])
+def test_no_false_alarm_on_a_long_way_down(lr):
+    """Inputs of another scale: the first updates overshoot, and the loss of a constant is far below."""
+    X = np.linspace(-20, 20, 200)[:, None]
+    y = 3 * np.sin(X / 10) + 30
+    layers = [nn.Dense(1, 32), nn.ReLU(), nn.Dense(32, 32), nn.ReLU(), nn.Dense(32, 1)]
+    net = nn.Network(layers, loss=nn.MeanSquaredError())
+    losses = []
+    history = fit(
+        net,
+        X,
+        y,
+        optimizer=fastopt.Adagrad(net.params, lr=lr),
+        epochs=800,
+        callbacks=[ExplosionGuard(), LambdaCallback(on_batch_end=lambda run: losses.append(run.loss))],
+    )
+    assert history.events == []
+    assert max(losses) > 2 * losses[0]  # or this test shows nothing
+    assert np.median(losses[100:150]) > np.var(y)
+    assert net.evaluate(X, y)["loss"] < np.var(y)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -402,6 +441,24 @@ def test_an_overshoot_has_to_be_made_good(data):
     assert run() == []
     [event] = run(At(30, spoil), At(40, mend))
     assert event["problem"].startswith("the loss stays at 1.1")
+
+
+def test_penalties_are_no_sign_of_an_overshoot_that_stays(data):
+    """They are part of the loss that is guarded, and a constant has them as well."""
+    net = network()
+    fit(net, *data, optimizer=fastopt.Adam(net.params, lr=0.05), epochs=300)
+    net.layers[0].weight_l2 = 1 / np.sum(net.layers[0].weight ** 2)
+    before = net.params.copy()
+    constant, penalty, loss = math.log(3), net.penalty(), net.loss_and_grad(*data)
+    assert constant < loss < 0.95 * (constant + penalty)  # or this test shows nothing
+
+    def mend(run):
+        run.net.params[:] = before
+
+    guard = ExplosionGuard(reference=constant + penalty + 0.05)
+    optimizer = fastopt.SGD(net.params, lr=1e-9)
+    callbacks = [guard, At(30, spoil_params), At(40, mend)]
+    assert fit(net, *data, optimizer=optimizer, epochs=250, callbacks=callbacks).events == []
 
 
 def test_the_older_good_point_is_used_if_the_newer_is_doomed(data):

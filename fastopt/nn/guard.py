@@ -56,18 +56,22 @@ class ExplosionGuard(Callback):
     These are what an explosion that passed by itself may leave behind, a network that is finite but
     no longer learns:
 
-    - the median loss is above 1.2 times the reference, or, if it had risen above `rise` times the
-      reference before, has not come back below it;
+    - the median loss is above 1.2 times the reference;
+    - it had risen above `rise` times the reference before, and is not clearly below what it is
+      without learning: above 0.95 times that;
     - the network died: less than a third of the units that had a gradient still have one, as when
       ReLUs never let anything through again, or tanh is saturated, and the loss is above half of
-      the reference. No rate brings such units back. After a rescue, when the rate is known to be
-      too high, it is enough that a third is lost of those alive at the good point.
+      what it is without learning. No rate brings such units back. After a rescue, when the rate is
+      known to be too high, it is enough that a third is lost of those alive at the good point.
+
+    Without learning the loss is that of the best constant prediction (`Loss.constant`) if that is
+    between one half of the reference and all of it; else it is the reference.
 
     Losses and norms are means over at least 256 samples; a unit is alive if its bias has a gradient
-    for any of those. The last two are looked for every `every` updates, the first time `patience`
-    updates after the start or a rescue. Then a good point is taken too, unless the loss is rising
-    or above the reference, or more than half of the units are dead. If a run explodes again before
-    the next good point, the one before it is used.
+    for any of those. The last three are looked for every `every` updates, the first time `patience`
+    updates after the start or a rescue. Then a good point is taken too, unless the loss is rising,
+    above the reference or not back from a rise, or more than half of the units are dead. If a run
+    explodes again before the next good point, the one before it is used.
 
     Parameters
     ----------
@@ -121,6 +125,9 @@ class ExplosionGuard(Callback):
         loss = run.net.loss_and_grad(run.X[::every], run.y[::every])
         run.net.load_state_dict(state)  # dropout drew random numbers, and a healthy run is not to be changed
         self.reference: float = loss if self._reference is None else self._reference
+        constant = run.net.loss.constant(run.y) + run.net.penalty()
+        # A network that starts far above a constant's loss may be long on its way down to it.
+        self._unlearnt = constant if self.reference / 2 < constant < self.reference else self.reference
         layers = cast("list[Any]", run.net.layers)
         self._biases = [layer.bias_grad for layer in layers if hasattr(layer, "bias_grad")]
         self._biases = self._biases or [np.zeros(0)]
@@ -190,17 +197,18 @@ class ExplosionGuard(Callback):
         """See whether the run still learns; if so, this may be a good point."""
         self._next_check = run.step + self.every
         usual = median(self._losses)
+        highest = 0.95 * self._unlearnt if self._overshot else self.reference
         if len(self._losses) == self._losses.maxlen:
-            if usual > (1.0 if self._overshot else 1.2) * self.reference:
-                return f"the loss stays at {usual:.3g}, above {self.reference:.3g} before training"
+            if usual > (1.0 if self._overshot else 1.2) * highest:
+                return f"the loss stays at {usual:.3g}, and is {self._unlearnt:.3g} without learning anything"
             self._overshot = False
         enough = self._most_live / 3
         if self.rescues:
             # Relative to the good point: else one that had lost a few would be gone back to for ever.
             enough = max(enough, self._copies[-1].live * 2 / 3)
-        if usual > self.reference / 2 and live < enough:
+        if usual > self._unlearnt / 2 and live < enough:
             return f"the network died: only {live} of {self._most_live} units have a gradient"
-        if loss <= min(1.5 * usual, self.reference) and live >= self._most_live / 2:
+        if loss <= min(1.5 * usual, highest) and live >= self._most_live / 2:
             self._copy(run, loss, live)
         return None
 
@@ -256,6 +264,7 @@ class ExplosionGuard(Callback):
         state: dict[str, Any] = {
             "rescues": self.rescues,
             "reference": self.reference,
+            "unlearnt": self._unlearnt,
             "restored": self._restored,
             "losses": list(self._losses),
             "largest_norm": self._largest_norm,
@@ -273,7 +282,7 @@ class ExplosionGuard(Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on guarding."""
-        self.rescues, self.reference = state["rescues"], state["reference"]
+        self.rescues, self.reference, self._unlearnt = state["rescues"], state["reference"], state["unlearnt"]
         self._restored = state["restored"]
         self._losses.clear()
         self._losses.extend(state["losses"])
