@@ -131,7 +131,7 @@ def repair(wheel: Path) -> Path:
         return wheel
     repaired = wheel.parent / "repaired"
     run(sys.executable, "-m", "auditwheel", "show", wheel)
-    run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", repaired, wheel, cwd=wheel.parent)
+    run(sys.executable, "-m", "auditwheel", "repair", "-z", "9", "--wheel-dir", repaired, wheel, cwd=wheel.parent)
     [result] = repaired.glob("*.whl")
     return result
 
