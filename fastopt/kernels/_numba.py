@@ -80,7 +80,7 @@ def rmsprop_momentum(p, g, s, b, scale, limit, decay, a, eps_in, eps_out, mu, k,
 @compiled
 def variance(s, m):
     d = s - m * m
-    return d - d if d < 0 else d  # zero in the type of d
+    return s - s if d < 0 else d  # zero in the type of d, which may be -inf
 
 
 @compiled
