@@ -1,6 +1,7 @@
 """Several threads, forks, exits and sub-interpreters: nothing hangs, nothing is lost, every bit as in one thread."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -156,7 +157,101 @@ def test_a_step_that_is_interrupted_is_done_whole(set_threads, monkeypatch):
     monkeypatch.setattr(_threads, "_submit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         opt.step(np.ones(100_000))
-    assert (param == param[0]).all()
+    assert (param == -0.5).all()
+
+
+def test_an_interrupt_waits_for_the_other_threads(set_threads):
+    """A step of a fallback is left half done, but nobody writes to its arrays any more."""
+    set_threads(2)
+    caller, begun, written = threading.current_thread(), threading.Event(), []
+
+    def work(start, stop):
+        if threading.current_thread() is caller:
+            begun.wait(30)
+            raise KeyboardInterrupt
+        begun.set()
+        time.sleep(0.05)
+        written.append(start)
+
+    with pytest.raises(KeyboardInterrupt):
+        _threads.share_out(work, 1000, grain=1)
+    assert len(written) == 1
+    time.sleep(0.1)
+    assert len(written) == 1
+
+
+def test_an_error_of_another_thread_is_raised(set_threads):
+    set_threads(2)
+    caller, begun = threading.current_thread(), threading.Event()
+
+    def work(start, stop):
+        if threading.current_thread() is not caller:
+            begun.set()
+            raise ZeroDivisionError
+        begun.wait(30)
+
+    with pytest.raises(ZeroDivisionError):
+        _threads.share_out(work, 1000, grain=1)
+
+
+def test_threads_end_with_their_pool():
+    code, out, err = run_python(
+        """
+        import _thread
+        import time
+        import fastopt
+        from fastopt.kernels import _threads
+
+        for n in (2, 5, 3, 1):
+            fastopt.set_num_threads(n)
+            _threads.share_out(lambda start, stop: time.sleep(1e-3), 100, grain=1)
+            wait = time.monotonic() + 30
+            while _thread._count() > n - 1 and time.monotonic() < wait:
+                time.sleep(1e-3)
+            print(_thread._count())
+        """
+    )
+    assert (code, out) == (0, ["1", "4", "2", "0"]), err
+
+
+INTERRUPTED = """
+    import random
+    import signal
+    import sys
+    import time
+    import numpy as np
+    import fastopt
+    from fastopt.kernels import _threads
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    _threads.MIN_SIZE = 1
+    fastopt.set_num_threads(3)
+    signal.signal(signal.SIGALRM, interrupt)
+    random = random.Random(0)
+    param, grad = np.zeros(200_000 * stride)[::stride], np.ones(200_000)
+    opt = fastopt.SGD(param, lr=0.5)
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-3))
+            while True:
+                opt.step(grad)
+        except KeyboardInterrupt:
+            pass
+        if stride == 1 and not (param == param[0]).all():
+            sys.exit("half a step")
+    print("end")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="interval timers are Unix calls")
+@pytest.mark.parametrize("stride", [1, 2], ids=["contiguous", "strided"])
+def test_interrupts_at_any_moment(stride):
+    """Neither a step nor the end of the process hangs on a lock that an interrupted one left taken."""
+    code, out, err = run_python(f"stride = {stride}", INTERRUPTED)
+    assert (code, out) == (0, ["end"]), err
 
 
 @pytest.mark.parametrize("name", ["cython", "numpy"])

@@ -1,9 +1,12 @@
 """One pool of threads for all backends, and the size from which a sweep is worth sharing out."""
 
 import os
+from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait  # not when first used: a fork amid an import hangs
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock
 from typing import TypeVar
 
 from fastopt.kernels._sweep import Sweep
@@ -47,8 +50,37 @@ def _requested() -> int:
     return int(text)
 
 
+class _Pool:
+    """Threads that take work from a queue, and end with the pool.
+
+    An interrupt (Ctrl-C) amid the Python code of `concurrent.futures` or `threading` leaves a lock of theirs taken, and
+    the next step or the end of the process hangs. So what a step calls here is a single call of C.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._started = 0
+        for _ in range(threads):
+            self._started += 1
+            start_new_thread(_serve, (self._queue,))
+
+    def submit(self, work: Callable[[], object]) -> None:
+        """Have a thread call `work`, which must not raise, some time or never."""
+        self._queue.put(work)
+
+    def __del__(self) -> None:
+        for _ in range(self._started):
+            self._queue.put(None)
+
+
+def _serve(queue: SimpleQueue[Callable[[], object] | None]) -> None:
+    while (work := queue.get()) is not None:
+        work()
+        del work  # it holds arrays
+
+
 _num_threads = _requested()
-_pool: ThreadPoolExecutor | None = None
+_pool: _Pool | None = None
 
 
 def get_num_threads() -> int:
@@ -103,16 +135,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _submit(work: Callable[[], T]) -> Future[T] | None:
-    """Hand `work` to the pool, or return None where there is none to be had, as at interpreter exit."""
+def _submit(work: Callable[[], object]) -> None:
+    """Hand `work` to the pool, unless there is none to be had, as at interpreter exit."""
     global _pool
-    try:
-        pool = _pool  # which another thread may forget in the meantime
-        if pool is None:
-            pool = _pool = ThreadPoolExecutor(max(1, _num_threads - 1), thread_name_prefix="fastopt")
-        return pool.submit(work)
-    except RuntimeError:
-        return None
+    pool = _pool  # which another thread may forget in the meantime
+    if pool is None:
+        try:
+            pool = _pool = _Pool(max(1, _num_threads - 1))
+        except RuntimeError:
+            return
+    pool.submit(work)
 
 
 def _length(size: int, grain: int) -> int:
@@ -128,26 +160,45 @@ def share_out(work: Callable[[int, int], T], size: int, grain: int = _GRAIN) -> 
     """
     length = _length(size, grain)
     pending = deque(range(0, size, length))
+    results: list[T] = []
+    errors: list[BaseException] = []
 
-    def take_ranges() -> list[T]:
-        results: list[T] = []
+    def take_ranges() -> None:
         while True:
             try:
                 start = pending.popleft()
             except IndexError:
-                return results
+                return
             results.append(work(start, min(start + length, size)))
 
-    futures = [
-        future for _ in range(min(_num_threads, len(pending)) - 1) if (future := _submit(take_ranges)) is not None
-    ]
+    def help_out(busy: Lock) -> None:
+        with busy:
+            try:
+                take_ranges()
+            except BaseException as error:
+                errors.append(error)
+
+    helpers = [Lock() for _ in range(min(_num_threads, len(pending)) - 1)]
+
+    def finish() -> None:
+        try:
+            pending.clear()
+            for busy in helpers:
+                with busy:
+                    pass
+        except BaseException:  # an interrupt, which is raised when all is done
+            finish()
+            raise
+
     try:
-        results = take_ranges()
+        for busy in helpers:
+            _submit(partial(help_out, busy))
+        take_ranges()
     finally:  # an error must not leave another thread at work on arrays that the caller thinks are its own again
-        pending.clear()
-        running = [future for future in futures if not future.cancel()]
-        wait(running)
-    return results + [result for future in running for result in future.result()]
+        finish()
+    if errors:
+        raise errors[0]
+    return results
 
 
 def run(sweep: Sweep, rule: str, scalars: tuple[float, ...]) -> None:
@@ -160,12 +211,8 @@ def run(sweep: Sweep, rule: str, scalars: tuple[float, ...]) -> None:
     if shared is None:
         share_out(lambda start, stop: sweep.run(rule, scalars, start, stop), size)
         return
-    futures = []
     try:
         for _ in range(_num_threads - 1):
-            futures.append(_submit(shared.take))
+            _submit(shared.take)
     finally:  # an interrupt must not leave a step half done
         shared.finish()
-        for future in futures:  # what has not begun holds the arrays
-            if future is not None:
-                future.cancel()
