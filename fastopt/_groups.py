@@ -41,7 +41,7 @@ class Group:
         self._single = not isinstance(params, list | tuple | Mapping)
         self._keys = list(params) if isinstance(params, Mapping) else None
         self._listed = not self._single and self._keys is None
-        values = self._arrays_of(params, "params" + label)
+        values = self._values_of(params, "params" + label)
         keys = self._keys if self._keys is not None else range(len(values))
         self.suffixes = [label] if self._single else [f"{label}[{key!r}]" for key in keys]
         self.params = tuple(as_array(v, "params" + suffix) for v, suffix in zip(values, self.suffixes, strict=True))
@@ -86,24 +86,39 @@ class Group:
         """Refuse gradients that share memory with what a step of `others` writes."""
         self._others = {label: array for group in others for label, array in group.written().items()}
 
-    def bind(self, grads: Any) -> Sweep:
-        """Return a sweep over parameters, `grads` and state, or raise before anything is written."""
+    def values_of(self, grads: Any) -> Sequence[Any]:
+        """Return what stands in `grads` for each parameter."""
         # The list that it mostly is needs no look inside.
-        values = grads if self._listed and isinstance(grads, _LISTS) else self._arrays_of(grads, "grads")
+        return grads if self._listed and isinstance(grads, _LISTS) else self._values_of(grads, "grads")
+
+    def arrays_of(self, grads: Any) -> list[Array]:
+        """Return the gradients as plain arrays; `bind` then runs no code of theirs."""
+        return self._plain(self.values_of(grads))
+
+    def bind(self, values: Sequence[Any]) -> Sweep:
+        """Return a sweep over parameters, gradients and state, or raise before anything is written."""
         sweep = self._sweep if self._bound_by is _backend.active else None
         if sweep is not None and sweep.rebind(values):
             return sweep
-        if len(values) != len(self.params):
-            raise ValueError(f"grads: expected {len(self.params)} arrays like params, got {len(values)}")
-        values = [as_array(value, "grad" + suffix) for value, suffix in zip(values, self.suffixes, strict=True)]
+        values = self._plain(values)
         if sweep is None or not sweep.rebind(values):
             streams = (self.params, values, *self.state.values())
             sweep = prepare(("param", "grad", *self.state), streams, self.suffixes, self._others)
         self._sweep, self._bound_by = sweep, _backend.active
         return sweep
 
-    def _arrays_of(self, values: Any, what: str) -> Sequence[Any]:
-        """Return the arrays in `values`, which must have the structure of the parameters."""
+    def release(self) -> None:
+        """Let go of the gradients."""
+        if self._sweep is not None:
+            self._sweep.release()
+
+    def _plain(self, values: Sequence[Any]) -> list[Array]:
+        if len(values) != len(self.params):
+            raise ValueError(f"grads: expected {len(self.params)} arrays like params, got {len(values)}")
+        return [as_array(value, "grad" + suffix) for value, suffix in zip(values, self.suffixes, strict=True)]
+
+    def _values_of(self, values: Any, what: str) -> Sequence[Any]:
+        """Return what stands in `values`, which must have the structure of the parameters, for each of them."""
         if self._keys is None:
             if self._single:
                 return [values]

@@ -102,17 +102,25 @@ class Optimizer:
                 raise RuntimeError("step: called from within a step of the same optimizer")
             self._stepping = True
             try:
+                # A schedule, or whatever else runs code of others, may change arrays: it comes before they are bound.
                 if len(self.groups) == 1:  # by itself: the lists below take a fifth of a step over small arrays
                     group = self.groups[0]
-                    sweep, scalars = group.bind(grads), self._scalars(group, grad_scale, clip_value)
-                    run(sweep, group.rule, scalars)
-                    sweep.release()
-                else:
-                    sweeps = [group.bind(values) for group, values in zip(self.groups, grads, strict=True)]
-                    all_scalars = [self._scalars(group, grad_scale, clip_value) for group in self.groups]
-                    for group, sweep, scalars in zip(self.groups, sweeps, all_scalars, strict=True):
+                    scalars = self._scalars(group, grad_scale, clip_value)
+                    sweep = group.bind(group.values_of(grads))
+                    try:
                         run(sweep, group.rule, scalars)
+                    finally:
                         sweep.release()
+                else:
+                    all_scalars = [self._scalars(group, grad_scale, clip_value) for group in self.groups]
+                    arrays = [group.arrays_of(values) for group, values in zip(self.groups, grads, strict=True)]
+                    try:
+                        sweeps = [group.bind(values) for group, values in zip(self.groups, arrays, strict=True)]
+                        for group, sweep, scalars in zip(self.groups, sweeps, all_scalars, strict=True):
+                            run(sweep, group.rule, scalars)
+                    finally:
+                        for group in self.groups:
+                            group.release()
                 self.steps += 1
             finally:
                 self._stepping = False

@@ -324,6 +324,8 @@ cdef class Sweep:
     def release(self):
         """Let go of the gradients."""
         self.grads = None
+        if len(self.streams) == self.n_streams:  # with those that were bound first
+            self.streams = self.streams[:GRAD] + self.streams[GRAD + 1:]
 
     def run(self, str rule, tuple scalars not None, Py_ssize_t start, Py_ssize_t stop):
         """Apply `rule` to the elements from `start` up to `stop`."""

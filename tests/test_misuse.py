@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import weakref
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -167,3 +169,102 @@ def test_a_schedule_that_returns_no_rate(rate):
         with pytest.raises((TypeError, ValueError), match=r"^lr: expected a finite number"):
             ask()
     assert (param == 1).all()
+
+
+@pytest.mark.parametrize("name", ["param", "grad"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_schedule_that_resizes_an_array(name, grouped):
+    """It is called before the arrays are looked at: no step over memory that has been freed."""
+    arrays = {"param": np.ones(1000), "grad": np.ones(1000)}
+
+    def schedule(step):
+        if step:
+            arrays[name].resize(10, refcheck=False)
+        return 0.1
+
+    params, grads = [arrays["param"], np.ones(3)], [arrays["grad"], np.ones(3)]
+    if grouped:
+        params, grads = [{"params": [param]} for param in params], [[grad] for grad in grads]
+    opt = fastopt.SGD(params, lr=schedule)
+    opt.step(grads)
+    with pytest.raises(ValueError, match=r"grad.*: expected shape"):
+        opt.step(grads)
+    assert opt.steps == 1
+    assert (arrays["param"] == 0.9).all()
+
+
+def test_a_gradient_that_resizes_a_parameter_of_another_group():
+    class Lent:
+        lent = 0
+
+        def __dlpack_device__(self):
+            return grad.__dlpack_device__()
+
+        def __dlpack__(self, **options):
+            self.lent += 1
+            if self.lent > 1:
+                first.resize(10, refcheck=False)
+            return grad.__dlpack__(**options)
+
+    first, second, grad, lent = np.ones(1000), np.ones(3), np.ones(3), Lent()
+    opt = fastopt.SGD([{"params": [first]}, {"params": [second]}], lr=0.1)
+    opt.step([[np.ones(1000)], [lent]])
+    with pytest.raises(ValueError, match="expected shape"):
+        opt.step([[np.ones(1000)], [lent]])
+    assert (second == 0.9).all()
+
+
+@STRIDED
+def test_a_schedule_that_changes_the_list_of_gradients(strided):
+    opt, params, grads = build(strided, fastopt.SGD)
+    opt.step(grads)
+
+    def schedule(step):
+        grads[1] = np.ones(1)
+        return 0.1
+
+    opt.lr = schedule
+    opt.steps = 1
+    assert_refused(opt, params, grads, r"grad\[1\]: expected shape")
+
+
+@STRIDED
+def test_a_gradient_that_is_missing(strided):
+    """Where the last one is gone, which is None too to those that remember it."""
+    opt, params, _ = build(strided)
+    assert_refused(opt, params, [None, np.ones(params[1].shape)], r"grad\[0\]: expected an array")
+
+
+@STRIDED
+def test_gradients_are_let_go(strided):
+    """After a step, the first one included, and after one that failed."""
+    opt, params, _ = build(strided)
+
+    def step_and_look(fit=True):
+        grads = [np.ones(param.shape) for param in params]
+        alive = [weakref.ref(grad) for grad in grads]
+        with nullcontext() if fit else pytest.raises(ValueError, match="grad_scale"):
+            opt.step(grads, grad_scale=1.0 if fit else np.nan)
+        del grads
+        return [grad() is not None for grad in alive]
+
+    opt = fastopt.Adam(params)
+    assert not any(step_and_look())
+    assert not any(step_and_look())
+    assert not any(step_and_look(fit=False))
+
+
+def test_a_number_is_read_once():
+    """`__float__` may return what has a `__float__` of its own, which would be called when all has been checked."""
+
+    class Endless:
+        def __float__(self):
+            return self
+
+        def __ge__(self, other):
+            return True
+
+        __le__ = __ge__
+
+    with pytest.raises(TypeError, match=r"^lr: expected a finite number"):
+        _scalars.number("lr", Endless())

@@ -40,7 +40,7 @@ def as_array(value: Any, label: str) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{label}: expected an array without a mask, got {type(value).__name__}")
     if isinstance(value, np.ndarray):
-        return value if type(value) is np.ndarray else value.view(np.ndarray)
+        return np.asarray(value)
     if not isinstance(value, np.generic | bytes | bytearray):
         try:
             if hasattr(value, "__dlpack__"):

@@ -49,7 +49,9 @@ def number(name: str, value: Any) -> float:
     if isinstance(value, np.ndarray | np.generic) and (value.dtype.kind not in "fiub" or value.ndim):
         raise TypeError(f"{name}: expected {expected}, got {value!r}")
     try:
-        result = value.__float__() if type(value) is not float else value
+        if not hasattr(value, "__float__"):  # text, which float() reads
+            raise TypeError
+        result = float(value)
     except (AttributeError, TypeError, ValueError):
         raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
     except OverflowError:  # an integer beyond every float

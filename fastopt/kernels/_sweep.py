@@ -62,9 +62,10 @@ class ChunkedSweep:
 
     def rebind(self, grads: Sequence[Any]) -> bool:
         """Take `grads` if they are the very arrays that were bound before, and all are in the form they had then."""
+        grads = tuple(grads)
         if len(grads) != len(self._known):
             return False
-        if any(known() is not grad for known, grad in zip(self._known, grads, strict=True)):
+        if any(grad is None or known() is not grad for known, grad in zip(self._known, grads, strict=True)):
             return False
         self._streams[GRAD] = grads
         return [_form(array) for stream in self._streams for array in stream] == self._forms
