@@ -107,6 +107,7 @@ class Optimizer:
                     group = self.groups[0]
                     scalars = self._scalars(group, grad_scale, clip_value)
                     sweep = group.bind(group.values_of(grads))
+                    self.steps += 1  # before the arrays are written: Ctrl-C is raised when they are
                     try:
                         run(sweep, group.rule, scalars)
                     finally:
@@ -116,12 +117,12 @@ class Optimizer:
                     arrays = [group.arrays_of(values) for group, values in zip(self.groups, grads, strict=True)]
                     try:
                         sweeps = [group.bind(values) for group, values in zip(self.groups, arrays, strict=True)]
+                        self.steps += 1
                         for group, sweep, scalars in zip(self.groups, sweeps, all_scalars, strict=True):
                             run(sweep, group.rule, scalars)
                     finally:
                         for group in self.groups:
                             group.release()
-                self.steps += 1
             finally:
                 self._stepping = False
 

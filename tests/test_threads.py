@@ -158,6 +158,7 @@ def test_a_step_that_is_interrupted_is_done_whole(set_threads, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         opt.step(np.ones(100_000))
     assert (param == -0.5).all()
+    assert opt.steps == 1
 
 
 def test_an_interrupt_waits_for_the_other_threads(set_threads):
