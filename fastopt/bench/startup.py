@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -39,13 +40,15 @@ def startup(level: Level, threads: int) -> Iterator[Question]:
 def sizes() -> dict[str, int]:
     """Bytes on the disk: fastopt's kernels and all of it, and the peers without what they need."""
     found = {}
-    spec = importlib.util.find_spec("fastopt.kernels._cython")
-    if spec is not None and spec.origin is not None:
-        found["fastopt, kernels"] = Path(spec.origin).stat().st_size
-    spec = importlib.util.find_spec("fastopt")
-    folders = spec.submodule_search_locations or [] if spec else []
+    package, kernels = map(importlib.util.find_spec, ("fastopt", "fastopt.kernels._cython"))
+    folders = package.submodule_search_locations or [] if package is not None else []
     files = {path for folder in folders for path in Path(folder).rglob("*.py")}
-    found["fastopt, all"] = sum(found.values()) + sum(path.stat().st_size for path in files)
+    if kernels is not None and kernels.origin is not None:
+        path = Path(kernels.origin)
+        found["fastopt, kernels"] = path.stat().st_size
+        files.add(path)
+    found["fastopt, all"] = sum(path.stat().st_size for path in files)
+    found["fastopt, compressed as in a wheel"] = sum(len(zlib.compress(path.read_bytes())) for path in files)
     for name in ("numpy", *_PEERS):
         try:
             listed = importlib.metadata.files(name) or []
