@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _options.add_network(parser)
     _options.add_optimizer(parser, rate=False)
     group = parser.add_argument_group("range test")
-    group.add_argument("--lr-min", type=_options.real(above=True), default=1e-7, metavar="X", help="first rate (1e-7)")
+    group.add_argument("--lr-min", type=_options.real(above=True), default=1e-5, metavar="X", help="first rate (1e-5)")
     group.add_argument("--lr-max", type=_options.real(above=True), default=10.0, metavar="X", help="last rate (10)")
     group.add_argument("--steps", type=_options.count(2, 10**6), default=100, metavar="N", help="updates (100)")
     group.add_argument("--mode", choices=("exponential", "linear"), default="exponential", help="how the rate grows")
