@@ -187,7 +187,8 @@ def test_a_schedule_that_resizes_an_array(name, grouped):
         params, grads = [{"params": [param]} for param in params], [[grad] for grad in grads]
     opt = fastopt.SGD(params, lr=schedule)
     opt.step(grads)
-    with pytest.raises(ValueError, match=r"grad.*: expected shape"):
+    # The other backends hold weak references to gradients, and NumPy does not resize what has some.
+    with pytest.raises(ValueError, match=r"grad.*: expected shape|cannot resize an array that .* is referenced"):
         opt.step(grads)
     assert opt.steps == 1
     assert (arrays["param"] == 0.9).all()
