@@ -11,10 +11,10 @@ try:
     from fastopt.kernels._backend import show_config
     from fastopt.kernels._threads import get_num_threads, set_num_threads
     from fastopt.optimizers import *  # noqa: F403
-except (ImportError, ValueError, KeyboardInterrupt) as error:
+except (ImportError, ValueError, KeyboardInterrupt) as _error:
     from fastopt import _command
 
-    _command.end(error)
+    _command.end(_error)
     raise
 
 # They take as long to import as all the rest, or longer, and a step with a constant rate does without.
