@@ -41,7 +41,7 @@ class Group:
         self._single = not isinstance(params, list | tuple | Mapping)
         self._keys = list(params) if isinstance(params, Mapping) else None
         self._listed = not self._single and self._keys is None
-        values = self._values_of(params, "params" + label)
+        values = self.values_of(params, "params" + label)
         keys = self._keys if self._keys is not None else range(len(values))
         self.suffixes = [label] if self._single else [f"{label}[{key!r}]" for key in keys]
         self.params = tuple(as_array(v, "params" + suffix) for v, suffix in zip(values, self.suffixes, strict=True))
@@ -86,10 +86,21 @@ class Group:
         """Refuse gradients that share memory with what a step of `others` writes."""
         self._others = {label: array for group in others for label, array in group.written().items()}
 
-    def values_of(self, grads: Any) -> Sequence[Any]:
-        """Return what stands in `grads` for each parameter."""
-        # The list that it mostly is needs no look inside.
-        return grads if self._listed and isinstance(grads, _LISTS) else self._values_of(grads, "grads")
+    def values_of(self, values: Any, what: str = "grads") -> Sequence[Any]:
+        """Return what stands in `values`, which must have the structure of the parameters, for each of them."""
+        if self._listed and isinstance(values, _LISTS):  # what it mostly is
+            return values
+        if self._single:
+            return [values]
+        if self._keys is None:
+            raise TypeError(f"{what}: expected a list of arrays like params, got {type(values).__name__}")
+        if not isinstance(values, Mapping):
+            raise TypeError(f"{what}: expected a mapping of names to arrays like params, got {type(values).__name__}")
+        if len(values) != len(self._keys) or any(key not in values for key in self._keys):
+            missing = [key for key in self._keys if key not in values]
+            unknown = [key for key in values if key not in self._keys]
+            raise ValueError(f"{what}: expected the keys of params, got missing {missing} and unknown {unknown}")
+        return [values[key] for key in self._keys]
 
     def arrays_of(self, grads: Any) -> list[Array]:
         """Return the gradients as plain arrays; `bind` then runs no code of theirs."""
@@ -116,22 +127,6 @@ class Group:
         if len(values) != len(self.params):
             raise ValueError(f"grads: expected {len(self.params)} arrays like params, got {len(values)}")
         return [as_array(value, "grad" + suffix) for value, suffix in zip(values, self.suffixes, strict=True)]
-
-    def _values_of(self, values: Any, what: str) -> Sequence[Any]:
-        """Return what stands in `values`, which must have the structure of the parameters, for each of them."""
-        if self._keys is None:
-            if self._single:
-                return [values]
-            if not isinstance(values, _LISTS):
-                raise TypeError(f"{what}: expected a list of arrays like params, got {type(values).__name__}")
-            return values
-        if not isinstance(values, Mapping):
-            raise TypeError(f"{what}: expected a mapping of names to arrays like params, got {type(values).__name__}")
-        if len(values) != len(self._keys) or any(key not in values for key in self._keys):
-            missing = [key for key in self._keys if key not in values]
-            unknown = [key for key in values if key not in self._keys]
-            raise ValueError(f"{what}: expected the keys of params, got missing {missing} and unknown {unknown}")
-        return [values[key] for key in self._keys]
 
 
 def _filled_like(param: Array, value: float) -> Array:

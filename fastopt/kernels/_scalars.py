@@ -74,9 +74,7 @@ def count(name: str, value: object) -> int:
 
 def flag(name: str, value: Any) -> bool:
     """Return a switch as a bool, or raise an error that names it: a number in its place is a mistake."""
-    if value is True or value is False:
-        return bool(value)
-    if isinstance(value, np.bool_):
+    if value is True or value is False or isinstance(value, np.bool_):
         return bool(value)
     raise TypeError(f"{name}: expected True or False, got {value!r}")
 
