@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastopt.schedules._checks import check_step, choice
+from fastopt._checks import choice, integer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -287,7 +287,7 @@ def _kept(
         raise ValueError(f"lrs: expected ascending rates > 0, got {lrs!r}")
     if values.shape != rates.shape:
         raise ValueError(f"losses: expected {len(rates)} like lrs, got shape {values.shape}")
-    begin, end = check_step("skip_begin", skip_begin), check_step("skip_end", skip_end)
+    begin, end = integer(0)("skip_begin", skip_begin), integer(0)("skip_end", skip_end)
     kept = np.isfinite(values)
     kept[:begin] = False
     kept[max(0, len(values) - end) :] = False

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastopt
+from fastopt._checks import COUNT, real
 
 __all__ = ["ROUNDS", "VALLEYS", "DescentResult", "Function", "Round", "descend", "named_round"]
 
@@ -249,11 +250,8 @@ def descend(
     True
     """
     chosen = named_round(settings) if isinstance(settings, str) else settings
-    steps = chosen.steps if steps is None else steps
-    if steps < 1:
-        raise ValueError(f"steps: expected at least 1, got {steps}")
-    if not math.isfinite(start):
-        raise ValueError(f"start: expected a finite number, got {start}")
+    steps = COUNT("steps", chosen.steps if steps is None else steps)
+    start = real()("start", start)
     make = getattr(fastopt, chosen.optimizer, None)
     if not (isinstance(make, type) and issubclass(make, fastopt.Optimizer)):
         raise ValueError(f"optimizer: expected a class of fastopt such as SGD or Adam, got {chosen.optimizer!r}")

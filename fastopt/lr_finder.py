@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fastopt._checks import boolean, choice, integer, real
 from fastopt._range_test import Mode, RangeTest, minimum, steepest, valley
 from fastopt.kernels import clip_grad_norm
 from fastopt.nn import Network
 from fastopt.nn.batches import Batches
 from fastopt.nn.optimizing import Optimizer, gradients_like
-from fastopt.schedules._checks import boolean, check_step, choice, integer, real
 
 __all__ = ["RangeTest", "lr_find", "lr_find_step", "minimum", "steepest", "valley"]
 
@@ -103,7 +103,7 @@ def lr_find(
     boolean("shuffle", shuffle)
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    seed = check_step("seed", seed)
+    seed = integer(0)("seed", seed)
     if clip_norm is not None:
         clip_norm = real(above=0)("clip_norm", clip_norm)
     inputs = net.as_inputs(X)

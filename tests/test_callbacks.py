@@ -227,7 +227,7 @@ def test_a_metric_that_is_not_measured():
         (lambda: EarlyStopping(patience=0), "patience: expected an integer >= 1, got 0"),
         (lambda: EarlyStopping(min_delta=-1.0), "min_delta: "),
         (lambda: EarlyStopping(min_delta=math.nan), "min_delta: "),
-        (lambda: EarlyStopping(mode="best"), "mode: expected 'auto', 'min' or 'max', got 'best'"),
+        (lambda: EarlyStopping(mode="best"), "mode: expected one of 'auto', 'min', 'max', got 'best'"),
         (lambda: EpochPrinter(0), "every: expected an integer >= 1, got 0"),
         (lambda: Checkpoint("x.npz", every=0), "every: expected an integer >= 1, got 0"),
     ],

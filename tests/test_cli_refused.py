@@ -45,7 +45,7 @@ REFUSED = [
     ("train --classes 99999999999999999999999999", "--classes: expected a whole number <= 100000, got '9999"),
     ("train --hidden 1000000000", "argument --hidden: expected widths <= 1000000, got '1000000000'"),
     (f"train --hidden {','.join(200 * ['1000000'])}", "not enough memory"),
-    ("train vertical --noise 1e308", "noise: expected a number from 0 to 1e6, got 1e+308"),
+    ("train vertical --noise 1e308", "noise: expected a number in [0, 1e+06], got 1e+308"),
     ("train --rho 0.9", "--rho: adam has no such setting"),
     ("train --optimizer sgd --betas 0.9,0.99", "--betas: sgd has no such setting"),
     (

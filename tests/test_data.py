@@ -102,13 +102,13 @@ def test_digits_are_scaled_and_split() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"samples": 0}, ValueError, "samples: expected at least 1, got 0"),
-        ({"samples": 2.5}, TypeError, r"samples: expected a whole number, got 2\.5"),
-        ({"classes": -1}, ValueError, "classes: expected at least 1, got -1"),
-        ({"classes": True}, TypeError, "classes: expected a whole number, got True"),
-        ({"noise": -0.1}, ValueError, r"noise: expected a number from 0 to 1e6, got -0\.1"),
-        ({"noise": float("nan")}, ValueError, "noise: expected a number from 0 to 1e6, got nan"),
-        ({"noise": 1e308}, ValueError, r"noise: expected a number from 0 to 1e6, got 1e\+308"),
+        ({"samples": 0}, ValueError, "samples: expected an integer >= 1, got 0"),
+        ({"samples": 2.5}, TypeError, r"samples: expected an integer >= 1, got 2\.5"),
+        ({"classes": -1}, ValueError, "classes: expected an integer >= 1, got -1"),
+        ({"classes": True}, TypeError, "classes: expected an integer >= 1, got True"),
+        ({"noise": -0.1}, ValueError, r"noise: expected a number in \[0, 1e\+06\], got -0\.1"),
+        ({"noise": float("nan")}, ValueError, r"noise: expected a number in \[0, 1e\+06\], got nan"),
+        ({"noise": 1e308}, ValueError, r"noise: expected a number in \[0, 1e\+06\], got 1e\+308"),
     ],
 )
 def test_bad_numbers_are_named(arguments: dict[str, Any], error: Any, message: str) -> None:
@@ -135,8 +135,8 @@ def test_split_keeps_every_sample_once(n: int, validation: float, seed: int) -> 
     [
         (4, 3, 0.5, "y: expected 4 samples like X, got 3"),
         (1, 1, 0.5, "at least 2 samples, got 1"),
-        (4, 4, 0.0, "validation: expected a share between 0 and 1"),
-        (4, 4, float("nan"), "validation: expected a share between 0 and 1"),
+        (4, 4, 0.0, r"validation: expected a number in \(0, 1\)"),
+        (4, 4, float("nan"), r"validation: expected a number in \(0, 1\)"),
     ],
 )
 def test_bad_splits_are_refused(n: int, m: int, validation: float, message: str) -> None:
@@ -251,7 +251,7 @@ def test_fashion_mnist_names_the_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pixel_range", [(1, 0), (0, 0), (0, float("inf")), (float("nan"), 1)])
 def test_fashion_mnist_range_is_checked(pixel_range: tuple[float, float]) -> None:
-    with pytest.raises(ValueError, match="pixel_range: expected finite low < high"):
+    with pytest.raises(ValueError, match=r"pixel_range.*: expected (a finite number|\(low, high\))"):
         data.fashion_mnist(pixel_range=pixel_range)
 
 
@@ -504,10 +504,10 @@ def test_an_array_is_not_a_table(tmp_path: Path) -> None:
         ("absent.csv", {}, FileNotFoundError, "absent.csv: no such file"),
         ("t.txt", {}, ValueError, r"t\.txt: expected a \.npz or \.csv file"),
         ("t.csv", {"target": "c"}, ValueError, r"no single column 'c' \(columns: a, b\)"),
-        ("t.csv", {"task": "guess"}, ValueError, "task: expected 'classification' or"),
+        ("t.csv", {"task": "guess"}, ValueError, "task: expected one of 'classification', "),
         ("t.csv", {"task": "regression", "target": "b"}, ValueError, "needs numbers, got text"),
         ("f.csv", {"task": "classification"}, ValueError, "one class label a sample"),
-        ("t.csv", {"test": 1.5}, ValueError, "validation: expected a share"),
+        ("t.csv", {"test": 1.5}, ValueError, r"validation: expected a number in \(0, 1\)"),
     ],
 )
 def test_wrong_options_for_tables(tmp_path: Path, name: str, options: dict[str, Any], error: Any, message: str) -> None:

@@ -138,7 +138,7 @@ def test_names_in_any_spelling() -> None:
     ("settings", "options", "message"),
     [
         ("perfect", {}, "round: expected one of too small, .*, got 'perfect'"),
-        ("good", {"steps": 0}, "steps: expected at least 1, got 0"),
+        ("good", {"steps": 0}, "steps: expected an integer >= 1, got 0"),
         ("good", {"start": math.nan}, "start: expected a finite number, got nan"),
         (Round("x", {}, "Newton"), {}, "optimizer: expected a class of fastopt .* got 'Newton'"),
         (Round("x", {}, "kernels"), {}, "optimizer: expected a class of fastopt"),

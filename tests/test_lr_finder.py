@@ -632,8 +632,8 @@ def test_a_loop_of_torch():
         ({"steps": 1}, ValueError, "steps: expected an integer >= 2, got 1"),
         ({"steps": 10.0}, TypeError, "steps: expected an integer >= 2, got 10.0"),
         ({"mode": "log"}, ValueError, "mode: expected one of 'exponential', 'linear', got 'log'"),
-        ({"beta": 1.0}, ValueError, "beta: expected a finite number >= 0 and < 1, got 1.0"),
-        ({"beta": -0.1}, ValueError, "beta: expected a finite number >= 0 and < 1, got -0.1"),
+        ({"beta": 1.0}, ValueError, r"beta: expected a number in \[0, 1\), got 1.0"),
+        ({"beta": -0.1}, ValueError, r"beta: expected a number in \[0, 1\), got -0.1"),
         (
             {"early_stop_threshold": 1.0},
             ValueError,

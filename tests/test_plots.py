@@ -563,7 +563,7 @@ def test_film_needs_frames() -> None:
             lambda: plots.worst_mistakes(IMAGES, LABELS, SHARES, image_shape=(3, 3)),
             "X: expected 12 pictures of 3 x 3 pixels",
         ),
-        (lambda: plots.schedule(lambda step: 0.1, 0), "steps: expected at least 1, got 0"),
+        (lambda: plots.schedule(lambda step: 0.1, 0), "steps: expected an integer >= 1, got 0"),
     ],
 )
 def test_what_does_not_fit_is_named(draw: Callable[[], Any], message: str) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from fastopt._checks import real
+
 from .layers import Array, Buffer, Layer
 
 __all__ = ["Dropout", "ReLU", "Sigmoid", "Tanh"]
@@ -145,11 +147,7 @@ class Dropout(Elementwise):
     keeps_sign = True
 
     def __init__(self, rate: float) -> None:
-        if isinstance(rate, bool) or not isinstance(rate, int | float | np.floating):
-            raise TypeError(f"rate: expected a number, got {type(rate).__name__}")
-        if not 0 <= rate < 1:
-            raise ValueError(f"rate: expected 0 <= rate < 1, got {rate}")
-        self.rate: float = float(rate)
+        self.rate: float = real(at_least=0, below=1)("rate", rate)
 
     def allocate(self, batch: int, training: bool, first: bool, last: bool) -> None:
         """Make the buffers ready."""

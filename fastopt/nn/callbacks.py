@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 
+from fastopt._checks import COUNT, boolean, choice, optional, real
 from fastopt._extras import require
-from fastopt.schedules._checks import boolean, integer, real
 
 from . import checkpoint
 from .state import checked_state
@@ -134,10 +134,9 @@ class EarlyStopping(Callback):
         mode: Literal["auto", "min", "max"] = "auto",
         restore_best: bool = True,
     ) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
+        choice("auto", "min", "max")("mode", mode)
         self.monitor = monitor
-        self.patience: int | None = None if patience is None else integer(1)("patience", patience)
+        self.patience: int | None = optional(COUNT)("patience", patience)
         self.min_delta: float = real(at_least=0)("min_delta", min_delta)
         self.restore_best: bool = boolean("restore_best", restore_best)
         self._sign = -1.0 if mode == "max" or (mode == "auto" and "accuracy" in monitor) else 1.0
@@ -216,7 +215,7 @@ class Checkpoint(Callback):
 
     def __init__(self, path: str | os.PathLike[str], *, every: int = 1) -> None:
         self.path: Path = Path(path)
-        self.every: int = integer(1)("every", every)
+        self.every: int = COUNT("every", every)
 
     def on_train_begin(self, run: "Training") -> None:
         """Complain now, not after the first epoch."""
@@ -246,7 +245,7 @@ class EpochPrinter(Callback):
     """
 
     def __init__(self, every: int = 100, *, file: TextIO | None = None) -> None:
-        self.every: int = integer(1)("every", every)
+        self.every: int = COUNT("every", every)
         self.file = file
 
     def on_epoch_end(self, run: "Training") -> None:
@@ -293,7 +292,7 @@ class ProgressBar(Callback):
 
     def __init__(self, *, per_epoch: bool | None = None, file: TextIO | None = None) -> None:
         self._rich = require("rich.progress", extra="train", what="ProgressBar")
-        self.per_epoch = per_epoch
+        self.per_epoch: bool | None = optional(boolean)("per_epoch", per_epoch)
         self.file = file
         self._bar: Any = None
 

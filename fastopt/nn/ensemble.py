@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastopt.schedules._checks import integer
+from fastopt._checks import COUNT, optional
 
 from . import checkpoint
 from .callbacks import Callback
@@ -71,8 +71,8 @@ class SnapshotEnsemble(Callback):
         keep: int | None = None,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.cycle: int | None = None if cycle is None else integer(1)("cycle", cycle)
-        self.keep: int | None = None if keep is None else integer(1)("keep", keep)
+        self.cycle: int | None = optional(COUNT)("cycle", cycle)
+        self.keep: int | None = optional(COUNT)("keep", keep)
         self.folder: Path | None = None if folder is None else Path(folder)
         self.steps: list[int] = []
         self._in_memory: dict[int, np.ndarray[Any, Any]] = {}
@@ -134,9 +134,9 @@ class SnapshotEnsemble(Callback):
         """
         if self._net is None or not self.steps:
             raise ValueError("expected at least one snapshot: train with this callback first")
-        count = len(self.steps) if last is None else last
-        if not 1 <= count <= len(self.steps):
-            raise ValueError(f"last: expected an integer from 1 to {len(self.steps)}, got {last!r}")
+        count = len(self.steps) if last is None else COUNT("last", last)
+        if count > len(self.steps):
+            raise ValueError(f"last: expected at most {len(self.steps)}, the number of snapshots, got {last!r}")
         net, own = self._net, self._net.params.copy()
         try:
             total = np.zeros((), net.dtype)

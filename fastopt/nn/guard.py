@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from fastopt._checks import COUNT, optional, real
 from fastopt.schedules import Scaled
-from fastopt.schedules._checks import integer, real
 
 from .callbacks import Callback
 from .state import checked_state
@@ -109,12 +109,12 @@ class ExplosionGuard(Callback):
         reference: float | None = None,
     ) -> None:
         self.rise: float = real(above=1)("rise", rise)
-        self.grad_rise: float | None = None if grad_rise is None else real(above=1)("grad_rise", grad_rise)
-        self.patience: int = integer(1)("patience", patience)
+        self.grad_rise: float | None = optional(real(above=1))("grad_rise", grad_rise)
+        self.patience: int = COUNT("patience", patience)
         self.factor: float = real(above=0, below=1)("factor", factor)
-        self.every: int = integer(1)("every", every)
-        self.max_rescues: int = integer(1)("max_rescues", max_rescues)
-        self._reference = None if reference is None else real(above=0)("reference", reference)
+        self.every: int = COUNT("every", every)
+        self.max_rescues: int = COUNT("max_rescues", max_rescues)
+        self._reference = optional(real(above=0))("reference", reference)
 
     def on_train_begin(self, run: "Training") -> None:
         """Measure the loss before training, and make the rates ready to be scaled."""

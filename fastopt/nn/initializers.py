@@ -12,18 +12,13 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from fastopt._checks import check_fields, choice, real
+
 __all__ = ["Constant", "Glorot", "He", "Initializer", "LeCun", "Normal", "Uniform", "Zeros"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Initializer: TypeAlias = Callable[[Array, np.random.Generator], None]
 Distribution: TypeAlias = Literal["normal", "uniform"]
-
-
-def _check_size(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name}: expected a finite number >= 0, got {value}")
 
 
 def _fill(array: Array, rng: np.random.Generator, distribution: Distribution, std: float) -> None:
@@ -45,6 +40,10 @@ class Constant:
     """
 
     value: float
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        check_fields(self, value=real())
 
     def __call__(self, array: Array, rng: np.random.Generator) -> None:
         """Fill `array`; `rng` is not used."""
@@ -83,7 +82,7 @@ class Normal:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        _check_size("std", self.std)
+        check_fields(self, std=real(at_least=0))
 
     def __call__(self, array: Array, rng: np.random.Generator) -> None:
         """Fill `array` with values drawn from `rng`."""
@@ -104,7 +103,7 @@ class Uniform:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        _check_size("limit", self.limit)
+        check_fields(self, limit=real(at_least=0))
 
     def __call__(self, array: Array, rng: np.random.Generator) -> None:
         """Fill `array` with values drawn from `rng`."""
@@ -119,8 +118,7 @@ class _Scaled:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if self.distribution not in ("normal", "uniform"):
-            raise ValueError(f"distribution: expected 'normal' or 'uniform', got {self.distribution!r}")
+        check_fields(self, distribution=choice("normal", "uniform"))
 
     def __call__(self, array: Array, rng: np.random.Generator) -> None:
         """Fill `array` with values drawn from `rng`."""

@@ -6,16 +6,19 @@ respect to ``x``. Layers that work element by element overwrite their operand wh
 any more, so that a hidden layer's values and gradient live in one buffer each.
 """
 
-import math
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+
+from fastopt._checks import COUNT, real
 
 from .initializers import He, Initializer, Zeros
 
 __all__ = ["Dense", "Layer"]
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+_PENALTY = real(at_least=0)
 
 
 def aligned_empty(size: int, dtype: np.dtype[Any]) -> Array:
@@ -39,20 +42,6 @@ class Buffer:
         if by_column:
             return self._memory[:size].reshape(columns, rows).T
         return self._memory[:size].reshape(rows, columns)
-
-
-def _check_width(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name}: expected an integer >= 1, got {value}")
-
-
-def _check_penalty(name: str, value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name}: expected a finite number >= 0, got {value}")
 
 
 class Layer:
@@ -201,28 +190,18 @@ class Dense(Layer):
         bias_l1: float = 0.0,
         bias_l2: float = 0.0,
     ) -> None:
-        _check_width("n_inputs", n_inputs)
-        _check_width("n_outputs", n_outputs)
-        self.n_inputs: int = int(n_inputs)
-        self.n_outputs: int = int(n_outputs)
+        self.n_inputs: int = COUNT("n_inputs", n_inputs)
+        self.n_outputs: int = COUNT("n_outputs", n_outputs)
         self.initializer: Initializer = He() if initializer is None else initializer
         self.bias_initializer: Initializer = Zeros() if bias_initializer is None else bias_initializer
         for name in ("initializer", "bias_initializer"):
             if not callable(getattr(self, name)):
                 got = type(getattr(self, name)).__name__
                 raise TypeError(f"{name}: expected a callable (array, rng), got {got}")
-        for name, value in (
-            ("weight_l1", weight_l1),
-            ("weight_l2", weight_l2),
-            ("bias_l1", bias_l1),
-            ("bias_l2", bias_l2),
-        ):
-            _check_penalty(name, value)
-            setattr(self, name, float(value))
-        self.weight_l1: float
-        self.weight_l2: float
-        self.bias_l1: float
-        self.bias_l2: float
+        self.weight_l1: float = _PENALTY("weight_l1", weight_l1)
+        self.weight_l2: float = _PENALTY("weight_l2", weight_l2)
+        self.bias_l1: float = _PENALTY("bias_l1", bias_l1)
+        self.bias_l2: float = _PENALTY("bias_l2", bias_l2)
 
     def connect(self, n_inputs: int, dtype: np.dtype[Any], rng: np.random.Generator, in_place: bool) -> None:
         """Join a network."""

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from fastopt._checks import COUNT, integer, optional
+
 from .layers import Layer, aligned_empty
 from .losses import Loss, Metric, Workspace
 from .state import checked_state, rng_state, set_rng_state
@@ -83,7 +85,7 @@ class Network:
                 raise ValueError(f"metrics: expected names other than 'loss', 'lr' and 'val_...', got {name!r}")
             if not callable(metric):
                 raise TypeError(f"metrics[{name!r}]: expected a callable, got {metric!r}")
-        self.rng: np.random.Generator = np.random.Generator(np.random.SFC64(seed))
+        self.rng: np.random.Generator = np.random.Generator(np.random.SFC64(optional(integer(0))("seed", seed)))
         holders = [i for i, layer in enumerate(self.layers) if layer.parameter_shapes()]
         self._first, self._last = holders[0], holders[-1]
         self.n_inputs: int = self.layers[self._first].n_inputs
@@ -439,8 +441,5 @@ def _check_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def _batches(n: int, batch_size: int) -> list[slice]:
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
-        raise TypeError(f"batch_size: expected an integer, got {type(batch_size).__name__}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: expected an integer >= 1, got {batch_size}")
+    batch_size = COUNT("batch_size", batch_size)
     return [slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size)]

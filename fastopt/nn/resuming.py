@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from fastopt.schedules._checks import integer, to_float
+from fastopt._checks import integer, to_float
 
 from . import checkpoint
 from .callbacks import Callback
@@ -112,7 +112,7 @@ def _check_progress(run: "Training", meta: Mapping[str, Any], history: Mapping[s
     ):
         raise ValueError(f"position, history and metrics do not fit together at epoch {epoch}, batch {batch}")
     for name, number in {**meta["sums"], **{name: meta[name] for name in ("seconds", "optimizer_seconds")}}.items():
-        to_float(name, number, "expected a number")
+        to_float(name, number)
 
 
 def _check_rates(run: "Training", saved: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from fastopt._checks import COUNT, boolean, integer, optional, real
 from fastopt.kernels import clip_grad_norm
-from fastopt.schedules._checks import boolean, integer, real
 
 from . import resuming
 from .batches import Batches
@@ -73,15 +73,14 @@ class Training:
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks: expected a list of Callback objects or functions, got {callbacks!r}")
         epochs = integer(0)("epochs", epochs)
-        if batch_size is not None:
-            batch_size = integer(1)("batch_size", batch_size)
+        batch_size = optional(COUNT)("batch_size", batch_size)
         self._any_seed = seed is None
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.net = net
         self.optimizer = optimizer
         self.epochs = epochs
-        self.clip_norm: float | None = None if clip_norm is None else real(above=0)("clip_norm", clip_norm)
+        self.clip_norm: float | None = optional(real(above=0))("clip_norm", clip_norm)
         self.X = net.as_inputs(X)
         self.y: Array = net.as_targets(y, len(self.X))
         self._validation = None

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
+from fastopt._checks import COUNT
 from fastopt.nn.callbacks import Callback
 from fastopt.plots._save import Animation
 from fastopt.plots._style import COLOURS, GREY, line_style, new_figure, styled
@@ -57,13 +58,11 @@ class Film(Callback):
         classes: Sequence[str] = (),
         resolution: int = 120,
     ) -> None:
-        if every < 1:
-            raise ValueError(f"every: expected an integer >= 1, got {every!r}")
         self.X: NDArray[Any] = X
         self.y: NDArray[Any] = y
         self.x1: NDArray[Any]
         self.x2: NDArray[Any]
-        self.every = every
+        self.every: int = COUNT("every", every)
         self.classes = classes
         self.frames: list[_Frame] = []
         self.curves: dict[str, list[float]] = {}

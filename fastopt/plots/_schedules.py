@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fastopt._checks import COUNT
 from fastopt.plots._style import COLOURS, new_figure, styled
 
 Schedule = Callable[[int], float]
@@ -99,8 +100,7 @@ def _draw(
     from_zero: bool = True,
     log: bool = False,
 ) -> None:
-    if steps < 1:
-        raise ValueError(f"steps: expected at least 1, got {steps}")
+    steps = COUNT("steps", steps)
     values = [schedule(step) for step in range(steps)]
     # A rate belongs to its whole step, so jumps are vertical.
     ax.stairs(values, np.arange(steps + 1), baseline=None, color=colour, linewidth=1.8)

@@ -1,10 +1,12 @@
-"""What all schedules share: the check of the step, and the state of those that have one."""
+"""The base class of schedules: it checks the step, and saves the state of those that have one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastopt.schedules._checks import check_step
+from fastopt._checks import integer
+
+check_step = integer(0)
 
 
 class Schedule(ABC):
@@ -114,3 +116,10 @@ class Schedule(ABC):
     def _load(self, state: Mapping[str, Any]) -> None:
         for prefix, part in self._schedules().items():
             part.load_state_dict({key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)})
+
+
+def schedule_like(name: str, value: Any) -> Any:
+    """Check for a schedule or another callable."""
+    if not callable(value) or isinstance(value, type):
+        raise TypeError(f"{name}: expected a schedule such as Constant(0.1), got {value!r}")
+    return value

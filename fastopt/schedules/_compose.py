@@ -4,18 +4,8 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastopt.schedules._base import Schedule
-from fastopt.schedules._checks import (
-    COUNT,
-    RATE,
-    check,
-    check_step,
-    increasing,
-    integer,
-    real,
-    schedule_like,
-    tuple_of,
-)
+from fastopt._checks import COUNT, RATE, check_fields, increasing, integer, real, tuple_of
+from fastopt.schedules._base import Schedule, check_step, schedule_like
 
 
 def ends_cycle(part: Callable[[int], float], step: int) -> bool:
@@ -53,7 +43,7 @@ class Scaled(Schedule):
 
     def __post_init__(self) -> None:
         """Check the parts."""
-        check(self, schedule=schedule_like, factor=schedule_like if callable(self.factor) else RATE)
+        check_fields(self, schedule=schedule_like, factor=schedule_like if callable(self.factor) else RATE)
 
     def _at(self, step: int) -> float:
         factor = self.factor(step) if callable(self.factor) else self.factor
@@ -97,7 +87,7 @@ class PerEpoch(Schedule):
 
     def __post_init__(self) -> None:
         """Check the parts."""
-        check(self, schedule=schedule_like, steps_per_epoch=COUNT)
+        check_fields(self, schedule=schedule_like, steps_per_epoch=COUNT)
 
     def _at(self, step: int) -> float:
         return self.schedule(step // self.steps_per_epoch)
@@ -157,7 +147,7 @@ class Warmup(Schedule):
 
     def __post_init__(self) -> None:
         """Check the parts."""
-        check(
+        check_fields(
             self,
             schedule=schedule_like,
             warmup_steps=integer(0),
@@ -209,7 +199,7 @@ class Sequential(Schedule):
 
     def __post_init__(self) -> None:
         """Check the parts."""
-        check(self, schedules=tuple_of(schedule_like), milestones=increasing)
+        check_fields(self, schedules=tuple_of(schedule_like), milestones=increasing)
         if len(self.schedules) != len(self.milestones) + 1:
             raise ValueError(
                 f"schedules: expected {len(self.milestones) + 1}, one more than there are "

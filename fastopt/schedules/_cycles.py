@@ -4,20 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from fastopt.schedules._base import Schedule
-from fastopt.schedules._checks import (
-    COUNT,
-    FACTOR,
-    MOMENTUM,
-    RATE,
-    boolean,
-    check,
-    check_step,
-    choice,
-    optional,
-    ordered,
-    real,
-)
+from fastopt._checks import COUNT, FACTOR, RATE, SHARE, boolean, check_fields, check_order, choice, optional, real
+from fastopt.schedules._base import Schedule, check_step
 
 
 @dataclass(frozen=True)
@@ -64,8 +52,8 @@ class SnapshotCosine(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(self, lr=RATE, total_steps=COUNT, cycles=COUNT)
-        ordered(self, "cycles", "total_steps")
+        check_fields(self, lr=RATE, total_steps=COUNT, cycles=COUNT)
+        check_order(self, "cycles", "total_steps")
 
     def _at(self, step: int) -> float:
         length = -(-self.total_steps // self.cycles)
@@ -133,8 +121,8 @@ class CosineWarmRestarts(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(self, lr=RATE, T_0=COUNT, T_mult=COUNT, eta_min=RATE, gamma=FACTOR)
-        ordered(self, "eta_min", "lr")
+        check_fields(self, lr=RATE, T_0=COUNT, T_mult=COUNT, eta_min=RATE, gamma=FACTOR)
+        check_order(self, "eta_min", "lr")
 
     def _cycle(self, step: int) -> tuple[int, int, int]:
         """Return the number of the cycle, the steps since its start, and its length."""
@@ -224,7 +212,7 @@ class Cyclical(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(
+        check_fields(
             self,
             base_lr=RATE,
             max_lr=RATE,
@@ -232,11 +220,11 @@ class Cyclical(Schedule):
             step_size_down=optional(COUNT),
             mode=choice("triangular", "triangular2", "exp_range"),
             gamma=FACTOR,
-            base_momentum=MOMENTUM,
-            max_momentum=MOMENTUM,
+            base_momentum=SHARE,
+            max_momentum=SHARE,
         )
-        ordered(self, "base_lr", "max_lr")
-        ordered(self, "base_momentum", "max_momentum")
+        check_order(self, "base_lr", "max_lr")
+        check_order(self, "base_momentum", "max_momentum")
 
     def _at(self, step: int) -> float:
         return self.base_lr + (self.max_lr - self.base_lr) * self._height(step)
@@ -336,22 +324,22 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(
+        check_fields(
             self,
             max_lr=RATE,
             total_steps=COUNT,
             three_phase=boolean,
             anneal_strategy=choice("cos", "linear"),
             div_factor=real(at_least=1),
-            base_momentum=MOMENTUM,
-            max_momentum=MOMENTUM,
+            base_momentum=SHARE,
+            max_momentum=SHARE,
         )
-        check(
+        check_fields(
             self,
             pct_start=real(at_least=0, at_most=0.5 if self.three_phase else 1),
             final_div_factor=real(at_least=1 / self.div_factor),
         )
-        ordered(self, "base_momentum", "max_momentum")
+        check_order(self, "base_momentum", "max_momentum")
 
     def _at(self, step: int) -> float:
         low = self.max_lr / self.div_factor

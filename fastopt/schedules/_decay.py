@@ -4,18 +4,8 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from fastopt._checks import COUNT, FACTOR, RATE, boolean, check_fields, check_order, increasing, real, tuple_of
 from fastopt.schedules._base import Schedule
-from fastopt.schedules._checks import (
-    COUNT,
-    FACTOR,
-    RATE,
-    boolean,
-    check,
-    increasing,
-    ordered,
-    real,
-    tuple_of,
-)
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,7 @@ class Constant(Schedule):
 
     def __post_init__(self) -> None:
         """Check the rate."""
-        check(self, lr=RATE)
+        check_fields(self, lr=RATE)
 
     def _at(self, step: int) -> float:
         return self.lr
@@ -88,7 +78,7 @@ class InverseTimeDecay(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(self, lr=RATE, decay=real(at_least=0), decay_steps=COUNT, staircase=boolean)
+        check_fields(self, lr=RATE, decay=real(at_least=0), decay_steps=COUNT, staircase=boolean)
 
     def _at(self, step: int) -> float:
         t = step // self.decay_steps if self.staircase else step / self.decay_steps
@@ -130,7 +120,7 @@ class ExponentialDecay(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(self, lr=RATE, gamma=FACTOR, decay_steps=COUNT, staircase=boolean)
+        check_fields(self, lr=RATE, gamma=FACTOR, decay_steps=COUNT, staircase=boolean)
 
     def _at(self, step: int) -> float:
         t = step // self.decay_steps if self.staircase else step / self.decay_steps
@@ -168,7 +158,7 @@ class StepDecay(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(self, lr=RATE, step_size=COUNT, gamma=FACTOR)
+        check_fields(self, lr=RATE, step_size=COUNT, gamma=FACTOR)
 
     def _at(self, step: int) -> float:
         return float(self.lr * self.gamma ** (step // self.step_size))
@@ -203,7 +193,7 @@ class PiecewiseConstant(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(self, boundaries=increasing, values=tuple_of(RATE))
+        check_fields(self, boundaries=increasing, values=tuple_of(RATE))
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
                 f"values: expected {len(self.boundaries) + 1}, one more than there are boundaries, "
@@ -262,7 +252,7 @@ class PolynomialDecay(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(self, lr=RATE, decay_steps=COUNT, end_lr=RATE, power=real(above=0), cycle=boolean)
+        check_fields(self, lr=RATE, decay_steps=COUNT, end_lr=RATE, power=real(above=0), cycle=boolean)
 
     def _at(self, step: int) -> float:
         total = self.decay_steps
@@ -318,8 +308,8 @@ class CosineAnnealing(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(self, lr=RATE, T_max=COUNT, eta_min=RATE, cycle=boolean)
-        ordered(self, "eta_min", "lr")
+        check_fields(self, lr=RATE, T_max=COUNT, eta_min=RATE, cycle=boolean)
+        check_order(self, "eta_min", "lr")
 
     def _at(self, step: int) -> float:
         if step > self.T_max:

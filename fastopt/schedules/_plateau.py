@@ -5,16 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from fastopt._checks import RATE, check_fields, check_order, choice, integer, real, to_float
 from fastopt.schedules._base import Schedule
-from fastopt.schedules._checks import (
-    RATE,
-    check,
-    choice,
-    integer,
-    ordered,
-    real,
-    to_float,
-)
 
 
 @dataclass
@@ -99,7 +91,7 @@ class ReduceOnPlateau(Schedule):
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check(
+        check_fields(
             self,
             lr=RATE,
             mode=choice("min", "max"),
@@ -110,8 +102,8 @@ class ReduceOnPlateau(Schedule):
             min_lr=RATE,
             eps=real(at_least=0),
         )
-        check(self, threshold=real(at_least=0, below=1 if self.threshold_mode == "rel" else None))
-        ordered(self, "min_lr", "lr")
+        check_fields(self, threshold=real(at_least=0, below=1 if self.threshold_mode == "rel" else None))
+        check_order(self, "min_lr", "lr")
         worst = math.inf if self.mode == "min" else -math.inf
         object.__setattr__(self, "_state", _State(self.lr, best=worst))
 
@@ -132,7 +124,7 @@ class ReduceOnPlateau(Schedule):
         TypeError
             If `metric` is not a number.
         """
-        value = to_float("metric", _number(metric), "expected a number")
+        value = to_float("metric", metric)
         state = self._state
         if self._is_better(value, state.best):
             state.best = value
@@ -160,18 +152,6 @@ class ReduceOnPlateau(Schedule):
         return asdict(self._state)
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        loaded = _State(**{name: _number(value) for name, value in state.items()})
-        check(loaded, lr=RATE, best=_not_nan, num_bad_epochs=integer(0), cooldown_counter=integer(0))
+        loaded = _State(**state)
+        check_fields(loaded, lr=RATE, best=real(infinite=True), num_bad_epochs=integer(0), cooldown_counter=integer(0))
         object.__setattr__(self, "_state", loaded)
-
-
-def _number(value: Any) -> Any:
-    """Return the number in a 0-d array, as `numpy.load` gives it, and anything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value
-
-
-def _not_nan(name: str, value: Any) -> float:
-    number = to_float(name, value, "expected a number")
-    if math.isnan(number):
-        raise ValueError(f"{name}: expected a number, got {value!r}")
-    return number

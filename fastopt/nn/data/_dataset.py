@@ -6,6 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fastopt._checks import integer, real
+
 Task = Literal["classification", "regression"]
 
 
@@ -89,8 +91,7 @@ def train_validation_split(
         raise ValueError(f"y: expected {len(X)} samples like X, got {len(y)}")
     if len(X) < 2:
         raise ValueError(f"X: a split needs at least 2 samples, got {len(X)}")
-    if not 0 < validation < 1:
-        raise ValueError(f"validation: expected a share between 0 and 1, got {validation}")
+    validation, seed = real(above=0, below=1)("validation", validation), integer(0)("seed", seed)
     order = np.random.default_rng(seed).permutation(len(X))
     held_out = min(max(round(validation * len(X)), 1), len(X) - 1)
     train, rest = order[held_out:], order[:held_out]

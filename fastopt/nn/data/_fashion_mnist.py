@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastopt._checks import real, tuple_of
 from fastopt._extras import require
 from fastopt.nn.data._dataset import Dataset
 
@@ -72,9 +73,10 @@ def fashion_mnist(folder: str | Path | None = None, *, pixel_range: tuple[float,
     Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
     Learning Algorithms, 2017, arXiv:1708.07747.
     """
-    low, high = pixel_range
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"pixel_range: expected finite low < high, got {pixel_range}")
+    bounds = tuple_of(real())("pixel_range", pixel_range)
+    if len(bounds) != 2 or bounds[0] >= bounds[1]:
+        raise ValueError(f"pixel_range: expected (low, high) with low < high, got {pixel_range}")
+    low, high = bounds
     train_images, train_labels, test_images, test_labels = _fashion_files(folder)
     images, y = _read_labelled(train_images, train_labels)
     images_test, y_test = _read_labelled(test_images, test_labels)

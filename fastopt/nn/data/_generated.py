@@ -5,8 +5,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from fastopt._checks import COUNT, integer, real
 from fastopt._extras import require
 from fastopt.nn.data._dataset import Dataset, train_validation_split
+
+_NOISE = real(at_least=0, at_most=1e6)
+_SEED = integer(0, bits=32)  # of a RandomState
 
 
 def spiral(samples: int = 100, classes: int = 3, noise: float = 0.2, seed: int = 0) -> Dataset:
@@ -42,8 +46,8 @@ def spiral(samples: int = 100, classes: int = 3, noise: float = 0.2, seed: int =
     >>> spiral()
     Dataset('spiral', classification, 300 + 300 samples, 2 features, 3 outputs)
     """
-    _check_counts(samples, classes)
-    _check_noise(noise)
+    samples, classes = COUNT("samples", samples), COUNT("classes", classes)
+    noise, seed = _NOISE("noise", noise), _SEED("seed", seed)
 
     def draw(random: np.random.RandomState) -> list[NDArray[np.float64]]:
         arms = []
@@ -84,8 +88,8 @@ def vertical(samples: int = 100, classes: int = 3, noise: float = 0.1, seed: int
     >>> vertical(samples=50, classes=2)
     Dataset('vertical', classification, 100 + 100 samples, 2 features, 2 outputs)
     """
-    _check_counts(samples, classes)
-    _check_noise(noise)
+    samples, classes = COUNT("samples", samples), COUNT("classes", classes)
+    noise, seed = _NOISE("noise", noise), _SEED("seed", seed)
 
     def draw(random: np.random.RandomState) -> list[NDArray[np.float64]]:
         clouds = []
@@ -120,7 +124,7 @@ def sine(samples: int = 1000) -> Dataset:
     >>> sine()
     Dataset('sine', regression, 1000 + 1000 samples, 1 features, 1 outputs)
     """
-    _check_counts(samples, 1)
+    samples = COUNT("samples", samples)
     x = np.arange(samples).reshape(-1, 1) / samples
     x_test = x + 0.5 / samples
     arrays = (x, np.sin(2 * np.pi * x), x_test, np.sin(2 * np.pi * x_test))
@@ -154,19 +158,6 @@ def digits(*, test: float = 0.2, seed: int = 0) -> Dataset:
         (X / 8 - 1).astype(np.float32), y.astype(np.int64), validation=test, seed=seed
     )
     return Dataset(X, y, X_test, y_test, "digits", tuple("0123456789"), image_shape=(8, 8))
-
-
-def _check_counts(samples: int, classes: int) -> None:
-    for name, value in (("samples", samples), ("classes", classes)):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise TypeError(f"{name}: expected a whole number, got {value!r}")
-        if value < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
-
-
-def _check_noise(noise: float) -> None:
-    if not 0 <= noise <= 1e6:
-        raise ValueError(f"noise: expected a number from 0 to 1e6, got {noise}")
 
 
 def _blobs(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastopt._checks import boolean, choice, optional
 from fastopt.nn.data._dataset import Dataset, Task, train_validation_split
 
 
@@ -58,8 +59,8 @@ def load_table(
         or lengths that differ. The message names the file.
     """
     path = Path(path)
-    if task not in (None, "classification", "regression"):
-        raise ValueError(f"task: expected 'classification' or 'regression', got {task!r}")
+    optional(choice("classification", "regression"))("task", task)
+    standardize = boolean("standardize", standardize)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     suffix = path.suffix.lower()
