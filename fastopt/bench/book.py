@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastopt.bench.rules import Array
+from fastopt._typing import Array
 
 
 class _Dense:

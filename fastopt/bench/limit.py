@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fastopt._typing import Array
 from fastopt.bench.problem import Problem, Step
-from fastopt.bench.rules import Array
 
 _FLAGS: tuple[str, ...] = ("-O3", "-march=native", "-shared", "-fPIC")
 if platform.machine() in ("x86_64", "AMD64"):

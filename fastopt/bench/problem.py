@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastopt.bench.rules import RULES, Array, Rule
+from fastopt._typing import Array
+from fastopt.bench.rules import RULES, Rule
 
 Shape = tuple[int, ...]
 

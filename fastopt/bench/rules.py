@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastopt import kernels
-
-Array = np.ndarray[Any, np.dtype[Any]]
+from fastopt._typing import Array
 
 LR = 1e-4
 MOMENTUM = 0.9

@@ -17,11 +17,12 @@ import numpy as np
 
 import fastopt
 from fastopt._extras import require
+from fastopt._typing import Array
 from fastopt.bench.book import BookNetwork
 from fastopt.bench.peers import Maker
 from fastopt.bench.problem import Step
 from fastopt.bench.questions import Level, Question, using_threads
-from fastopt.bench.rules import RULES, Array
+from fastopt.bench.rules import RULES
 
 
 @dataclass(frozen=True)

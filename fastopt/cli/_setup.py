@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from fastopt._typing import Array
 from fastopt.cli._errors import UsageError
 from fastopt.cli._optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from fastopt.nn import Network
     from fastopt.nn.data import Dataset
 
@@ -195,7 +194,7 @@ def _book_stream(seed: int, drawn: int) -> Any:
     random = np.random.RandomState(seed)
     random.standard_normal(drawn)
 
-    def fill(array: "np.ndarray[Any, Any]", rng: object) -> None:
+    def fill(array: Array, rng: object) -> None:
         array[...] = random.standard_normal(array.shape)
         array *= 0.01
 

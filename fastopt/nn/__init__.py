@@ -4,9 +4,9 @@ All parameters of a `Network` are views of one flat array and all gradients of a
 optimizer's step is one sweep over contiguous memory.
 """
 
-from . import data
-from .activations import Dropout, ReLU, Sigmoid, Tanh
-from .callbacks import (
+from fastopt.nn import data
+from fastopt.nn.activations import Dropout, ReLU, Sigmoid, Tanh
+from fastopt.nn.callbacks import (
     Callback,
     Checkpoint,
     EarlyStopping,
@@ -14,12 +14,12 @@ from .callbacks import (
     LambdaCallback,
     ProgressBar,
 )
-from .ensemble import SnapshotEnsemble
-from .guard import ExplosionGuard
-from .history import Diverged, History
-from .initializers import Constant, Glorot, He, LeCun, Normal, Uniform, Zeros
-from .layers import Dense, Layer
-from .losses import (
+from fastopt.nn.ensemble import SnapshotEnsemble
+from fastopt.nn.guard import ExplosionGuard
+from fastopt.nn.history import Diverged, History
+from fastopt.nn.initializers import Constant, Glorot, He, LeCun, Normal, Uniform, Zeros
+from fastopt.nn.layers import Dense, Layer
+from fastopt.nn.losses import (
     BinaryCrossEntropy,
     Loss,
     MeanAbsoluteError,
@@ -29,8 +29,8 @@ from .losses import (
     binary_accuracy,
     categorical_accuracy,
 )
-from .network import Network
-from .training import Training, fit
+from fastopt.nn.network import Network
+from fastopt.nn.training import Training, fit
 
 __all__ = [
     "BinaryCrossEntropy",

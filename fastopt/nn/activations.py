@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from fastopt._checks import real
-
-from .layers import Array, Buffer, Layer
+from fastopt._typing import Array
+from fastopt.nn.layers import Buffer, Layer
 
 __all__ = ["Dropout", "ReLU", "Sigmoid", "Tanh"]
 

@@ -1,15 +1,15 @@
 """Mini-batches."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from fastopt._typing import Array
 
 if TYPE_CHECKING:
     pass
 
 __all__ = ["Batches"]
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class Batches:

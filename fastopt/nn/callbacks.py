@@ -15,12 +15,12 @@ import numpy as np
 
 from fastopt._checks import COUNT, boolean, choice, optional, real
 from fastopt._extras import require
-
-from . import checkpoint
-from .state import checked_state
+from fastopt._typing import Array
+from fastopt.nn import checkpoint
+from fastopt.nn.state import checked_state
 
 if TYPE_CHECKING:
-    from .training import Training
+    from fastopt.nn.training import Training
 
 __all__ = [
     "Callback",
@@ -146,7 +146,7 @@ class EarlyStopping(Callback):
         self.best: float = self._sign * math.inf
         self.best_epoch: int | None = None
         self.wait: int = 0
-        self._params: np.ndarray[Any, Any] | None = None
+        self._params: Array | None = None
 
     def on_train_begin(self, run: "Training") -> None:
         """Forget an earlier run."""

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
+
+from fastopt._typing import Array
 
 __all__ = ["load", "save", "target"]
 
@@ -18,7 +20,7 @@ _VERSION = 1
 
 def save(
     path: str | os.PathLike[str],
-    arrays: Mapping[str, npt.ArrayLike],
+    arrays: Mapping[str, ArrayLike],
     meta: Mapping[str, Any],
     *,
     kind: str,
@@ -94,7 +96,7 @@ def target(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def load(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+def load(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, Array], dict[str, Any]]:
     """Read what `save` wrote.
 
     Parameters

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastopt._checks import COUNT, optional
-
-from . import checkpoint
-from .callbacks import Callback
-from .losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
-from .state import checked_state
+from fastopt._typing import Array
+from fastopt.nn import checkpoint
+from fastopt.nn.callbacks import Callback
+from fastopt.nn.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
+from fastopt.nn.state import checked_state
 
 if TYPE_CHECKING:
-    from .network import Network
-    from .training import Training
+    from fastopt.nn.network import Network
+    from fastopt.nn.training import Training
 
 __all__ = ["SnapshotEnsemble"]
 
@@ -75,7 +75,7 @@ class SnapshotEnsemble(Callback):
         self.keep: int | None = optional(COUNT)("keep", keep)
         self.folder: Path | None = None if folder is None else Path(folder)
         self.steps: list[int] = []
-        self._in_memory: dict[int, np.ndarray[Any, Any]] = {}
+        self._in_memory: dict[int, Array] = {}
         self._net: Network | None = None
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class SnapshotEnsemble(Callback):
             if self.folder is not None:
                 self._path(dropped).unlink(missing_ok=True)
 
-    def predict(self, X: object, *, last: int | None = None) -> np.ndarray[Any, Any]:
+    def predict(self, X: object, *, last: int | None = None) -> Array:
         """Return the mean of what the snapshots predict: probabilities, or numbers.
 
         Parameters
@@ -171,7 +171,7 @@ class SnapshotEnsemble(Callback):
         work = loss.workspace(scores)
         return {"loss": loss.value_and_grad(scores, targets, work), **measured}
 
-    def _params(self, step: int) -> np.ndarray[Any, Any]:
+    def _params(self, step: int) -> Array:
         if self.folder is None:
             return self._in_memory[step]
         return checkpoint.load(self._path(step), kind=_KIND)[0]["params"]
@@ -205,7 +205,7 @@ def _cycle_end(optimizer: Any, step: int) -> bool:
     return bool(schedule.ends_cycle(step))
 
 
-def _scores(loss: Loss, predicted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _scores(loss: Loss, predicted: Array) -> Array:
     """Return scores that the loss's activation maps to `predicted`."""
     tiny = np.finfo(predicted.dtype).tiny
     if isinstance(loss, SoftmaxCrossEntropy):

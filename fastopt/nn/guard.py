@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fastopt._checks import COUNT, optional, real
+from fastopt._typing import Array
+from fastopt.nn.callbacks import Callback
+from fastopt.nn.state import checked_state
 from fastopt.schedules import Scaled
 
-from .callbacks import Callback
-from .state import checked_state
-
 if TYPE_CHECKING:
-    from .training import Training
+    from fastopt.nn.training import Training
 
 __all__ = ["ExplosionGuard"]
 
@@ -33,7 +33,7 @@ class _Copy:
     step: int
     loss: float
     live: int
-    params: np.ndarray[Any, Any]
+    params: Array
     optimizer: dict[str, Any]
 
 

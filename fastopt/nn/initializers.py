@@ -8,15 +8,15 @@ draw in float64 and round once, so that one seed gives the same network in eithe
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from fastopt._checks import check_fields, choice, real
+from fastopt._typing import Array
 
 __all__ = ["Constant", "Glorot", "He", "Initializer", "LeCun", "Normal", "Uniform", "Zeros"]
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Initializer: TypeAlias = Callable[[Array, np.random.Generator], None]
 Distribution: TypeAlias = Literal["normal", "uniform"]
 

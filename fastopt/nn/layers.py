@@ -6,17 +6,16 @@ respect to ``x``. Layers that work element by element overwrite their operand wh
 any more, so that a hidden layer's values and gradient live in one buffer each.
 """
 
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastopt._checks import COUNT, real
-
-from .initializers import He, Initializer, Zeros
+from fastopt._typing import Array
+from fastopt.nn.initializers import He, Initializer, Zeros
 
 __all__ = ["Dense", "Layer"]
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 _PENALTY = real(at_least=0)
 

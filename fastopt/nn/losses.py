@@ -13,7 +13,8 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from .activations import sigmoid
+from fastopt._typing import Array
+from fastopt.nn.activations import sigmoid
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -27,7 +28,6 @@ __all__ = [
     "categorical_accuracy",
 ]
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Workspace: TypeAlias = tuple[Array, ...]
 #: ``metric(scores, y)``: a mean over the batch's rows, of scores (batch, n_outputs) and targets.
 Metric: TypeAlias = Callable[[Array, Array], float]

@@ -1,22 +1,20 @@
 """A dense network: one flat array of parameters, one of gradients, and the passes over them."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastopt._checks import COUNT, integer, optional
-
-from .layers import Layer, aligned_empty
-from .losses import Loss, Metric, Workspace
-from .state import checked_state, rng_state, set_rng_state
+from fastopt._typing import Array
+from fastopt.nn.layers import Layer, aligned_empty
+from fastopt.nn.losses import Loss, Metric, Workspace
+from fastopt.nn.state import checked_state, rng_state, set_rng_state
 
 if TYPE_CHECKING:
-    from .history import History
+    from fastopt.nn.history import History
 
 __all__ = ["Network"]
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class Network:
@@ -347,7 +345,7 @@ class Network:
         -------
         History
         """
-        from .training import fit
+        from fastopt.nn.training import fit
 
         return fit(self, X, y, optimizer=optimizer, **settings)
 

@@ -8,7 +8,7 @@ import numpy as np
 from fastopt.schedules._base import Schedule
 
 if TYPE_CHECKING:
-    from .network import Network
+    from fastopt.nn.network import Network
 
 __all__ = ["Optimizer", "gradients_like", "tell_schedules"]
 

@@ -3,21 +3,20 @@
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastopt._checks import integer, to_float
-
-from . import checkpoint
-from .callbacks import Callback
+from fastopt._typing import Array
+from fastopt.nn import checkpoint
+from fastopt.nn.callbacks import Callback
 
 if TYPE_CHECKING:
-    from .training import Training
+    from fastopt.nn.training import Training
 
 __all__ = ["load", "save"]
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 _KIND = "training run"
 
 

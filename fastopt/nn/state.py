@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .layers import Array
+from fastopt._typing import Array
 
 
 def rng_state(rng: np.random.Generator) -> Array:

@@ -6,26 +6,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from fastopt._checks import COUNT, boolean, integer, optional, real
+from fastopt._typing import Array
 from fastopt.kernels import clip_grad_norm
-
-from . import resuming
-from .batches import Batches
-from .callbacks import Callback, LambdaCallback
-from .history import Diverged, History
-from .interrupts import deferred
-from .optimizing import Optimizer, gradients_like, tell_schedules
+from fastopt.nn import resuming
+from fastopt.nn.batches import Batches
+from fastopt.nn.callbacks import Callback, LambdaCallback
+from fastopt.nn.history import Diverged, History
+from fastopt.nn.interrupts import deferred
+from fastopt.nn.optimizing import Optimizer, gradients_like, tell_schedules
 
 if TYPE_CHECKING:
-    from .network import Network
+    from fastopt.nn.network import Network
 
 __all__ = ["Training", "fit"]
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class Training:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastopt._checks import COUNT
+from fastopt._typing import Array
 from fastopt.nn.callbacks import Callback
 from fastopt.plots._save import Animation
 from fastopt.plots._style import COLOURS, GREY, line_style, new_figure, styled
@@ -19,9 +20,9 @@ from fastopt.plots._training import class_shares, draw_samples, grid_around, reg
 @dataclass(frozen=True, eq=False)
 class _Frame:
     epoch: int
-    seen: NDArray[Any]
+    seen: Array
     """Colours over the plane, or the fitted curve."""
-    params: list[NDArray[Any]]
+    params: list[Array]
     """Weight and bias of each layer, as pictures: wider than high."""
 
 
@@ -51,17 +52,17 @@ class Film(Callback):
 
     def __init__(
         self,
-        X: NDArray[Any],
-        y: NDArray[Any],
+        X: Array,
+        y: Array,
         *,
         every: int = 1,
         classes: Sequence[str] = (),
         resolution: int = 120,
     ) -> None:
-        self.X: NDArray[Any] = X
-        self.y: NDArray[Any] = y
-        self.x1: NDArray[Any]
-        self.x2: NDArray[Any]
+        self.X: Array = X
+        self.y: Array = y
+        self.x1: Array
+        self.x2: Array
         self.every: int = COUNT("every", every)
         self.classes = classes
         self.frames: list[_Frame] = []
@@ -86,7 +87,7 @@ class Film(Callback):
             self._record(run.net, epoch)
 
     def _record(self, net: Any, epoch: int) -> None:
-        seen: NDArray[Any] = np.empty(0)
+        seen: Array = np.empty(0)
         if self._kind == "regions":
             seen = region_image(class_shares(net, self.x1, self.x2, self.X.dtype))
             seen = (255 * seen).astype(np.uint8)

@@ -1,12 +1,12 @@
 """Classification of pictures: what is taken for what, and the worst mistakes."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from fastopt._typing import Array
 from fastopt.plots._style import new_figure, styled
 
 
@@ -81,9 +81,9 @@ def confusion_matrix(
 
 @styled
 def worst_mistakes(
-    X: NDArray[Any],
+    X: Array,
     y: ArrayLike,
-    probabilities: NDArray[Any],
+    probabilities: Array,
     *,
     image_shape: tuple[int, int],
     classes: Sequence[str] = (),

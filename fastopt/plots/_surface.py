@@ -7,13 +7,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastopt._typing import Array
+
 Float64s = NDArray[np.float64]
 
 
 class Evaluated(Protocol):
     """A network as far as its loss is to be measured; `Network` is one."""
 
-    params: NDArray[Any]
+    params: Array
 
     @property
     def layers(self) -> Sequence[Any]:
@@ -104,7 +106,7 @@ def measure_surface(
     X: Any,
     y: Any,
     *,
-    path: Sequence[NDArray[Any]] | None = None,
+    path: Sequence[Array] | None = None,
     span: float = 0.5,
     points: int = 41,
     seed: int = 0,

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from fastopt._typing import Array
 from fastopt.plots._style import (
     COLOURS,
     GREY,
@@ -24,7 +25,7 @@ from fastopt.plots._style import (
 class Predictor(Protocol):
     """What has a trained network's ``predict``."""
 
-    def predict(self, X: NDArray[Any], /) -> NDArray[Any]:
+    def predict(self, X: Array, /) -> Array:
         """Class probabilities, or outputs of a regression, one sample a row."""
         ...
 
@@ -35,8 +36,8 @@ History = Mapping[str, Sequence[float]]
 @styled
 def decision_regions(
     net: Predictor,
-    X: NDArray[Any],
-    y: NDArray[Any],
+    X: Array,
+    y: Array,
     *,
     classes: Sequence[str] = (),
     title: str = "Decision regions",
@@ -78,7 +79,7 @@ def decision_regions(
 
 
 @styled
-def fitted_curve(net: Predictor, X: NDArray[Any], y: NDArray[Any], *, title: str = "Fitted curve") -> Figure:
+def fitted_curve(net: Predictor, X: Array, y: Array, *, title: str = "Fitted curve") -> Figure:
     """Draw a regression of one feature: the samples and the network's curve through them.
 
     Parameters
@@ -136,8 +137,8 @@ def training_curves(history: History, *, title: str = "Training") -> Figure:
 @styled
 def training_report(
     net: Predictor,
-    X: NDArray[Any],
-    y: NDArray[Any],
+    X: Array,
+    y: Array,
     history: History,
     *,
     classes: Sequence[str] = (),
@@ -189,8 +190,8 @@ def training_report(
 def draw_decision_regions(
     ax: Axes,
     net: Predictor,
-    X: NDArray[Any],
-    y: NDArray[Any],
+    X: Array,
+    y: Array,
     *,
     classes: Sequence[str] = (),
     resolution: int = 300,
@@ -204,7 +205,7 @@ def draw_decision_regions(
     ax.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.2)
 
 
-def draw_regions(ax: Axes, net: Predictor, x1: NDArray[Any], x2: NDArray[Any], dtype: Any) -> None:
+def draw_regions(ax: Axes, net: Predictor, x1: Array, x2: Array, dtype: Any) -> None:
     """Draw only the regions, over the grid of the coordinates `x1` and `x2`."""
     shares = class_shares(net, x1, x2, dtype)
     ax.imshow(
@@ -221,7 +222,7 @@ def draw_regions(ax: Axes, net: Predictor, x1: NDArray[Any], x2: NDArray[Any], d
     ax.grid(False)
 
 
-def class_shares(net: Predictor, x1: NDArray[Any], x2: NDArray[Any], dtype: Any) -> NDArray[np.float64]:
+def class_shares(net: Predictor, x1: Array, x2: Array, dtype: Any) -> NDArray[np.float64]:
     """Ask a network over a grid: probabilities of shape (len(x2), len(x1), classes)."""
     grid = np.stack([a.ravel() for a in np.meshgrid(x1, x2)], axis=1).astype(dtype)
     shares = np.asarray(net.predict(grid), dtype=np.float64).reshape(len(grid), -1)
@@ -239,7 +240,7 @@ def region_image(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return image
 
 
-def grid_around(X: NDArray[Any], resolution: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def grid_around(X: Array, resolution: int) -> tuple[Array, Array]:
     """Return coordinates along both axes of a rectangle a little larger than the samples."""
     low, high = X.min(axis=0), X.max(axis=0)
     margin = 0.06 * (high - low) + 1e-6
@@ -247,7 +248,7 @@ def grid_around(X: NDArray[Any], resolution: int) -> tuple[NDArray[Any], NDArray
     return x1, x2
 
 
-def draw_samples(ax: Axes, X: NDArray[Any], y: NDArray[Any], classes: Sequence[str] = (), size: float = 5) -> None:
+def draw_samples(ax: Axes, X: Array, y: Array, classes: Sequence[str] = (), size: float = 5) -> None:
     """Draw samples of two features, each class with its marker and colour."""
     y = np.asarray(y).reshape(-1).astype(int)
     for k in range(int(y.max()) + 1):
@@ -269,7 +270,7 @@ def draw_samples(ax: Axes, X: NDArray[Any], y: NDArray[Any], classes: Sequence[s
     ax.set_box_aspect(1)
 
 
-def draw_fitted_curve(ax: Axes, net: Predictor, X: NDArray[Any], y: NDArray[Any]) -> None:
+def draw_fitted_curve(ax: Axes, net: Predictor, X: Array, y: Array) -> None:
     """Draw samples and fitted curve into given axes; see `fitted_curve`."""
     if X.ndim != 2 or X.shape[1] != 1 or y.size != len(X):
         raise ValueError(f"X, y: a fitted curve needs one feature and one output, got {X.shape}, {y.shape}")

@@ -1,12 +1,13 @@
 """What every data set is, and how samples are split."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastopt._checks import integer, real
+from fastopt._typing import Array
 
 Task = Literal["classification", "regression"]
 
@@ -33,9 +34,9 @@ class Dataset:
     """
 
     X: NDArray[np.float32]
-    y: NDArray[Any]
+    y: Array
     X_test: NDArray[np.float32]
-    y_test: NDArray[Any]
+    y_test: Array
     name: str
     classes: tuple[str, ...] = ()
     task: Task = "classification"
@@ -56,8 +57,8 @@ class Dataset:
 
 
 def train_validation_split(
-    X: NDArray[Any], y: NDArray[Any], *, validation: float = 0.2, seed: int = 0
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    X: Array, y: Array, *, validation: float = 0.2, seed: int = 0
+) -> tuple[Array, Array, Array, Array]:
     """Split samples at random into a training and a validation part.
 
     Parameters

@@ -4,13 +4,13 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastopt._checks import real, tuple_of
 from fastopt._extras import require
+from fastopt._typing import Array
 from fastopt.nn.data._dataset import Dataset
 
 #: Where Debian's package ``dataset-fashion-mnist`` puts its files.
@@ -106,7 +106,7 @@ def fashion_mnist(folder: str | Path | None = None, *, pixel_range: tuple[float,
     )
 
 
-def read_idx(path: str | Path) -> NDArray[Any]:
+def read_idx(path: str | Path) -> Array:
     """Read an array from an IDX file, the format of MNIST, plain or gzip-compressed.
 
     Parameters

@@ -3,12 +3,12 @@
 import csv
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastopt._checks import boolean, choice, optional
+from fastopt._typing import Array
 from fastopt.nn.data._dataset import Dataset, Task, train_validation_split
 
 
@@ -101,7 +101,7 @@ def load_table(
 
 def _read_npz(
     path: Path,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
+) -> tuple[Array, Array, Array | None, Array | None]:
     # Opened here: NumPy leaves the file open when it is not a whole zip.
     with path.open("rb") as opened:
         try:
@@ -132,7 +132,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _read_csv(path: Path, target: str | None, delimiter: str) -> tuple[NDArray[np.float64], NDArray[Any]]:
+def _read_csv(path: Path, target: str | None, delimiter: str) -> tuple[NDArray[np.float64], Array]:
     try:
         # utf-8-sig: spreadsheets put a byte order mark in front.
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -192,11 +192,11 @@ def _read_csv(path: Path, target: str | None, delimiter: str) -> tuple[NDArray[n
 
 def _checked_table(
     path: Path,
-    X: NDArray[Any],
-    y: NDArray[Any],
+    X: Array,
+    y: Array,
     task: Task | None,
     classes: tuple[str, ...] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...], Task]:
+) -> tuple[NDArray[np.float64], Array, tuple[str, ...], Task]:
     """Features as float64, y ready to train with, the names of its classes, and the task."""
     if X.dtype.kind not in "biuf" or X.ndim < 2 or X.size == 0:
         raise ValueError(f"{path}: X: expected numbers of shape (samples, features), got {X.dtype} {X.shape}")
