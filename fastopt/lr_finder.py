@@ -23,8 +23,7 @@ from fastopt._checks import boolean, choice, integer, real
 from fastopt._range_test import Mode, RangeTest, minimum, steepest, valley
 from fastopt.kernels import clip_grad_norm
 from fastopt.nn import Network
-from fastopt.nn.batches import Batches
-from fastopt.nn.optimizing import Optimizer, gradients_like
+from fastopt.nn.training import Batches, Optimizer, gradients_like
 
 __all__ = ["RangeTest", "lr_find", "lr_find_step", "minimum", "steepest", "valley"]
 

@@ -12,11 +12,8 @@ import pytest
 
 import fastopt
 from fastopt import nn
-from fastopt.nn.batches import Batches
-from fastopt.nn.callbacks import LambdaCallback
 from fastopt.nn.history import Diverged, History
-from fastopt.nn.optimizing import gradients_like
-from fastopt.nn.training import Training, fit
+from fastopt.nn.training import Batches, LambdaCallback, Training, fit, gradients_like
 from fastopt.schedules import InverseTimeDecay, ReduceOnPlateau, Scaled
 
 

@@ -6,14 +6,7 @@ optimizer's step is one sweep over contiguous memory.
 
 from fastopt.nn import data
 from fastopt.nn.activations import Dropout, ReLU, Sigmoid, Tanh
-from fastopt.nn.callbacks import (
-    Callback,
-    Checkpoint,
-    EarlyStopping,
-    EpochPrinter,
-    LambdaCallback,
-    ProgressBar,
-)
+from fastopt.nn.callbacks import Checkpoint, EarlyStopping, EpochPrinter, ProgressBar
 from fastopt.nn.ensemble import SnapshotEnsemble
 from fastopt.nn.guard import ExplosionGuard
 from fastopt.nn.history import Diverged, History
@@ -30,7 +23,7 @@ from fastopt.nn.losses import (
     categorical_accuracy,
 )
 from fastopt.nn.network import Network
-from fastopt.nn.training import Training, fit
+from fastopt.nn.training import Callback, LambdaCallback, Training, fit
 
 __all__ = [
     "BinaryCrossEntropy",

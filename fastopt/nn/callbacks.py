@@ -1,15 +1,11 @@
-"""Callbacks: what else happens while a network is trained.
-
-`fit` calls each method of `Callback` that a callback overrides, in the order of the list, with the
-`Training` under way. A plain function is called at the end of each epoch.
-"""
+"""Callbacks for every day: early stopping, checkpoints, lines and bars of progress."""
 
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 
@@ -17,10 +13,7 @@ from fastopt._checks import COUNT, boolean, choice, optional, real
 from fastopt._extras import require
 from fastopt._typing import Array
 from fastopt.nn import checkpoint
-from fastopt.nn.state import checked_state
-
-if TYPE_CHECKING:
-    from fastopt.nn.training import Training
+from fastopt.nn.training import Callback, LambdaCallback, Training
 
 __all__ = [
     "Callback",
@@ -30,66 +23,6 @@ __all__ = [
     "LambdaCallback",
     "ProgressBar",
 ]
-
-
-class Callback:
-    """Base class: override the methods you need; those you do not override cost nothing."""
-
-    def on_train_begin(self, run: "Training") -> None:
-        """Start afresh: called once, before the state of a resumed run is loaded."""
-
-    def on_epoch_begin(self, run: "Training") -> None:
-        """Run before the first batch of an epoch, and again if it is resumed in the middle."""
-
-    def on_gradients(self, run: "Training") -> bool | None:
-        """Run between gradient and update; return True to have the batch computed again instead."""
-
-    def on_batch_end(self, run: "Training") -> None:
-        """Run after each update: ``run.loss`` is that of the batch, before the update."""
-
-    def on_epoch_end(self, run: "Training") -> None:
-        """Run after each epoch: ``run.logs`` and ``run.history`` include it."""
-
-    def on_checkpoint(self, run: "Training") -> None:
-        """Run when all others are done with the epoch, and when the run is interrupted.
-
-        ``run.save`` then saves all that is needed to go on; ``run.ending`` says whether no epoch
-        follows.
-        """
-
-    def on_train_end(self, run: "Training") -> None:
-        """Run at the end, however the run ends: see ``run.status``."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint has to keep: arrays and JSON values, under flat names."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned."""
-
-
-class LambdaCallback(Callback):
-    """Functions as a callback.
-
-    Parameters
-    ----------
-    **hooks : callable
-        A function of the `Training` for each hook: ``on_epoch_end=lambda run: print(run.logs)``.
-
-    Raises
-    ------
-    TypeError
-        If a name is not one of the hooks of `Callback`, or a value cannot be called.
-    """
-
-    def __init__(self, **hooks: Callable[["Training"], Any]) -> None:
-        for name, function in hooks.items():
-            if not name.startswith("on_") or not hasattr(Callback, name):
-                known = ", ".join(hook for hook in vars(Callback) if hook.startswith("on_"))
-                raise TypeError(f"{name}: expected one of {known}")
-            if not callable(function):
-                raise TypeError(f"{name}: expected a function, got {function!r}")
-            setattr(self, name, function)
 
 
 class EarlyStopping(Callback):
@@ -148,16 +81,16 @@ class EarlyStopping(Callback):
         self.wait: int = 0
         self._params: Array | None = None
 
-    def on_train_begin(self, run: "Training") -> None:
+    def on_train_begin(self, run: Training) -> None:
         """Forget an earlier run."""
         self._reset()
         self._live = run.net.params
 
-    def on_epoch_begin(self, run: "Training") -> None:
+    def on_epoch_begin(self, run: Training) -> None:
         """Do not go on with a resumed run that had been stopped."""
         self._stop_if_due(run)
 
-    def on_epoch_end(self, run: "Training") -> None:
+    def on_epoch_end(self, run: Training) -> None:
         """Compare the epoch with the best so far."""
         if self.monitor not in run.logs:
             raise ValueError(
@@ -175,11 +108,11 @@ class EarlyStopping(Callback):
             self.wait += 1
             self._stop_if_due(run)
 
-    def _stop_if_due(self, run: "Training") -> None:
+    def _stop_if_due(self, run: Training) -> None:
         if self.patience is not None and self.wait >= self.patience:
             run.stop(f"{self.monitor} has not improved for {self.wait} epochs")
 
-    def on_train_end(self, run: "Training") -> None:
+    def on_train_end(self, run: Training) -> None:
         """Go back to the best weights."""
         if self._params is not None:
             np.copyto(run.net.params, self._params)
@@ -195,7 +128,7 @@ class EarlyStopping(Callback):
         self.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
         self._params = None
         if "params" in state:
-            self._params = checked_state({"params": state["params"]}, {"params": self._live})["params"]
+            self._params = checkpoint.checked_state({"params": state["params"]}, {"params": self._live})["params"]
 
 
 class Checkpoint(Callback):
@@ -217,11 +150,11 @@ class Checkpoint(Callback):
         self.path: Path = Path(path)
         self.every: int = COUNT("every", every)
 
-    def on_train_begin(self, run: "Training") -> None:
+    def on_train_begin(self, run: Training) -> None:
         """Complain now, not after the first epoch."""
         checkpoint.target(self.path)
 
-    def on_checkpoint(self, run: "Training") -> None:
+    def on_checkpoint(self, run: Training) -> None:
         """Save, if it is time."""
         if run.ending or run.epoch % self.every == 0:
             run.save(self.path)
@@ -248,13 +181,13 @@ class EpochPrinter(Callback):
         self.every: int = COUNT("every", every)
         self.file = file
 
-    def on_epoch_end(self, run: "Training") -> None:
+    def on_epoch_end(self, run: Training) -> None:
         """Print, if it is time."""
         if run.epoch % self.every == 0 or run.ending:
             print(_line(run), file=self.file, flush=True)
 
 
-def _line(run: "Training") -> str:
+def _line(run: Training) -> str:
     """Describe the epoch just done in a line."""
     rates = run.history["lr"]
     lr = rates[-2] if run.batches == 1 and len(rates) > 1 else rates[-1]
@@ -296,7 +229,7 @@ class ProgressBar(Callback):
         self.file = file
         self._bar: Any = None
 
-    def on_train_begin(self, run: "Training") -> None:
+    def on_train_begin(self, run: Training) -> None:
         """Draw the bar, if there is a terminal to draw it on."""
         self._many = run.batches >= 20 if self.per_epoch is None else self.per_epoch
         self._samples, self._since, self._drawn = 0, time.perf_counter(), 0.0
@@ -314,26 +247,26 @@ class ProgressBar(Callback):
         self._task = self._bar.add_task("", total=None, metrics="")
         self._bar.start()
 
-    def on_epoch_begin(self, run: "Training") -> None:
+    def on_epoch_begin(self, run: Training) -> None:
         """Start the bar of the epoch."""
         if self._bar is not None and self._many:
             self._bar.reset(self._task, total=run.batches)
             self._draw(run)
 
-    def on_batch_end(self, run: "Training") -> None:
+    def on_batch_end(self, run: Training) -> None:
         """Move the bar, a few times a second."""
         self._samples += run.samples
         if self._bar is not None and time.perf_counter() - self._drawn > 0.1:
             self._draw(run)
 
-    def on_epoch_end(self, run: "Training") -> None:
+    def on_epoch_end(self, run: Training) -> None:
         """Move the bar to the end of the epoch, and print its results."""
         if self._many:
             self._print(_line(run))
         if self._bar is not None and run.ending:
             self._draw(run)
 
-    def on_train_end(self, run: "Training") -> None:
+    def on_train_end(self, run: Training) -> None:
         """Give the terminal back."""
         if self._bar is not None:
             self._bar.stop()
@@ -345,7 +278,7 @@ class ProgressBar(Callback):
         else:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _draw(self, run: "Training") -> None:
+    def _draw(self, run: Training) -> None:
         if self._bar is None:
             return
         self._drawn = time.perf_counter()

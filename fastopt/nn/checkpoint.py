@@ -1,4 +1,4 @@
-"""Checkpoint files: arrays and JSON in one ``.npz``, without pickle, never half written."""
+"""Checkpoint files: arrays and JSON in one ``.npz``, without pickle, never half written, checked before use."""
 
 import json
 import os
@@ -146,3 +146,22 @@ def load(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, Array], 
     if (found := meta.get("kind")) != kind:
         raise ValueError(f"{path}: expected a {kind} file, got a {found} file")
     return arrays, meta
+
+
+def checked_state(state: Mapping[str, Any], like: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the arrays of `state`, whose names, shapes and data types must all be those of `like`."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state: expected a mapping of names to arrays, got {state!r}")
+    if missing := sorted(like.keys() - state.keys()):
+        raise ValueError(f"state: missing {', '.join(missing)}")
+    if unknown := sorted(state.keys() - like.keys()):
+        raise ValueError(f"state: unknown {', '.join(map(str, unknown))}")
+    arrays = {name: np.asarray(state[name]) for name in like}
+    for name, array in arrays.items():
+        expected = like[name]
+        if array.shape != expected.shape or array.dtype != expected.dtype:
+            raise ValueError(
+                f"state[{name!r}]: expected shape {expected.shape} and {expected.dtype}, "
+                f"got {array.shape} and {array.dtype}"
+            )
+    return arrays

@@ -3,20 +3,15 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastopt._checks import COUNT, optional
 from fastopt._typing import Array
 from fastopt.nn import checkpoint
-from fastopt.nn.callbacks import Callback
 from fastopt.nn.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
-from fastopt.nn.state import checked_state
-
-if TYPE_CHECKING:
-    from fastopt.nn.network import Network
-    from fastopt.nn.training import Training
+from fastopt.nn.training import Callback, Model, Training
 
 __all__ = ["SnapshotEnsemble"]
 
@@ -76,13 +71,13 @@ class SnapshotEnsemble(Callback):
         self.folder: Path | None = None if folder is None else Path(folder)
         self.steps: list[int] = []
         self._in_memory: dict[int, Array] = {}
-        self._net: Network | None = None
+        self._net: Model | None = None
 
     def __len__(self) -> int:
         """Return the number of snapshots."""
         return len(self.steps)
 
-    def on_train_begin(self, run: "Training") -> None:
+    def on_train_begin(self, run: Training) -> None:
         """Forget an earlier run's snapshots."""
         self.steps, self._in_memory, self._net = [], {}, run.net
         if self.cycle is None:
@@ -90,17 +85,17 @@ class SnapshotEnsemble(Callback):
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def on_batch_end(self, run: "Training") -> None:
+    def on_batch_end(self, run: Training) -> None:
         """Take a snapshot, if a cycle ends."""
         if self._cycle_ends(run):
             self._take(run)
 
-    def _cycle_ends(self, run: "Training") -> bool:
+    def _cycle_ends(self, run: Training) -> bool:
         if self.cycle is not None:
             return run.step % self.cycle == 0
         return _cycle_end(run.optimizer, run.optimizer.steps - 1)
 
-    def _take(self, run: "Training") -> None:
+    def _take(self, run: Training) -> None:
         if self.folder is None:
             self._in_memory[run.step] = run.net.params.copy()
         else:
@@ -191,7 +186,7 @@ class SnapshotEnsemble(Callback):
         if self.folder is None:
             assert self._net is not None
             names = {f"params.{step}": step for step in self.steps}
-            arrays = checked_state({k: state[k] for k in names}, dict.fromkeys(names, self._net.params))
+            arrays = checkpoint.checked_state({k: state[k] for k in names}, dict.fromkeys(names, self._net.params))
             self._in_memory = {names[name]: params for name, params in arrays.items()}
 
 

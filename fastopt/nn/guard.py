@@ -6,18 +6,15 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
 from fastopt._checks import COUNT, optional, real
 from fastopt._typing import Array
-from fastopt.nn.callbacks import Callback
-from fastopt.nn.state import checked_state
+from fastopt.nn.checkpoint import checked_state
+from fastopt.nn.training import Callback, Training
 from fastopt.schedules import Scaled
-
-if TYPE_CHECKING:
-    from fastopt.nn.training import Training
 
 __all__ = ["ExplosionGuard"]
 
@@ -116,7 +113,7 @@ class ExplosionGuard(Callback):
         self.max_rescues: int = COUNT("max_rescues", max_rescues)
         self._reference = optional(real(above=0))("reference", reference)
 
-    def on_train_begin(self, run: "Training") -> None:
+    def on_train_begin(self, run: Training) -> None:
         """Measure the loss before training, and make the rates ready to be scaled."""
         self._run = run
         self.rescues: int = 0
@@ -152,7 +149,7 @@ class ExplosionGuard(Callback):
         self._loss_sum = self._norm_sum = 0.0
         self._live[:] = False
 
-    def on_gradients(self, run: "Training") -> bool:
+    def on_gradients(self, run: Training) -> bool:
         """Look, and if need be go back."""
         if not self._copies:
             self._copy(run, run.loss, int(np.count_nonzero(np.concatenate(self._biases))))
@@ -161,7 +158,7 @@ class ExplosionGuard(Callback):
             self._rescue(run, problem)
         return problem is not None
 
-    def _problem(self, run: "Training") -> str | None:
+    def _problem(self, run: Training) -> str | None:
         norm = 0.0 if self.grad_rise is None else run.gradient_norm
         if not math.isfinite(run.loss):
             return f"the loss became {run.loss}"
@@ -193,7 +190,7 @@ class ExplosionGuard(Callback):
             return f"the norm of the gradient rose to {norm:.3g}, from {self._largest_norm:.3g}"
         return None
 
-    def _check(self, run: "Training", loss: float, live: int) -> str | None:
+    def _check(self, run: Training, loss: float, live: int) -> str | None:
         """See whether the run still learns; if so, this may be a good point."""
         self._next_check = run.step + self.every
         usual = median(self._losses)
@@ -212,12 +209,12 @@ class ExplosionGuard(Callback):
             self._copy(run, loss, live)
         return None
 
-    def _copy(self, run: "Training", loss: float, live: int) -> None:
+    def _copy(self, run: Training, loss: float, live: int) -> None:
         state = run.optimizer.state_dict()
         self._copies = [*self._copies[-1:], _Copy(run.step, loss, live, run.net.params.copy(), state)]
         self._restored = False
 
-    def _rescue(self, run: "Training", problem: str) -> None:
+    def _rescue(self, run: Training, problem: str) -> None:
         if run.step == 0:
             raise run.diverged(problem)
         if self.rescues == self.max_rescues:
@@ -253,7 +250,7 @@ class ExplosionGuard(Callback):
             *(run.epoch, run.step, problem, good.step, good.loss, before, run.optimizer.lr),
         )
 
-    def on_train_end(self, run: "Training") -> None:
+    def on_train_end(self, run: Training) -> None:
         """Leave the schedules as they were given, unless they had to be scaled."""
         for group, lr in zip(run.optimizer.groups, self._given, strict=True):
             if callable(lr) and group.lr == _scaled(lr, 1.0):

@@ -1,18 +1,17 @@
 """A dense network: one flat array of parameters, one of gradients, and the passes over them."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastopt._checks import COUNT, integer, optional
 from fastopt._typing import Array
+from fastopt.nn.checkpoint import checked_state
+from fastopt.nn.history import History
 from fastopt.nn.layers import Layer, aligned_empty
 from fastopt.nn.losses import Loss, Metric, Workspace
-from fastopt.nn.state import checked_state, rng_state, set_rng_state
-
-if TYPE_CHECKING:
-    from fastopt.nn.history import History
+from fastopt.nn.training import Optimizer, fit
 
 __all__ = ["Network"]
 
@@ -327,7 +326,7 @@ class Network:
             totals["loss"] += self._data_loss(scores, part)[0] * len(part)
         return {name: total / len(x) for name, total in totals.items()}
 
-    def fit(self, X: object, y: object, *, optimizer: Any, **settings: Any) -> "History":
+    def fit(self, X: object, y: object, *, optimizer: Optimizer, **settings: Any) -> History:
         """Train with an optimizer; see `fastopt.nn.fit` for the settings.
 
         Parameters
@@ -345,8 +344,6 @@ class Network:
         -------
         History
         """
-        from fastopt.nn.training import fit
-
         return fit(self, X, y, optimizer=optimizer, **settings)
 
     def named_params(self) -> dict[str, Array]:
@@ -359,7 +356,7 @@ class Network:
         Plain arrays: ``np.savez(file, **net.state_dict())`` saves them without pickle.
         """
         state = {name: array.copy() for name, array in self._named.items()}
-        state["rng"] = rng_state(self.rng)
+        state["rng"] = _rng_state(self.rng)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -376,7 +373,7 @@ class Network:
             For names that are missing or unknown, and for other shapes or data types.
         """
         arrays = checked_state(state, self.state_dict())
-        set_rng_state(self.rng, arrays.pop("rng"))
+        _set_rng_state(self.rng, arrays.pop("rng"))
         for name, array in arrays.items():
             self._named[name][...] = array
 
@@ -441,3 +438,21 @@ def _check_dtype(dtype: Any) -> np.dtype[Any]:
 def _batches(n: int, batch_size: int) -> list[slice]:
     batch_size = COUNT("batch_size", batch_size)
     return [slice(i, min(i + batch_size, n)) for i in range(0, n, batch_size)]
+
+
+def _rng_state(rng: np.random.Generator) -> Array:
+    """Return the state of an SFC64 generator as an array of six uint64."""
+    state: Any = rng.bit_generator.state
+    return np.array([*state["state"]["state"], state["has_uint32"], state["uinteger"]], np.uint64)
+
+
+def _set_rng_state(rng: np.random.Generator, state: Array) -> None:
+    """Put an SFC64 generator into a state that `_rng_state` gave."""
+    if state[4] > 1 or state[5] >= 2**32:
+        raise ValueError(f"state['rng']: expected the state of an SFC64 generator, got {state}")
+    rng.bit_generator.state = {
+        "bit_generator": "SFC64",
+        "state": {"state": np.array(state[:4], np.uint64)},
+        "has_uint32": int(state[4]),
+        "uinteger": int(state[5]),
+    }

@@ -1,33 +1,167 @@
-"""The training loop: mini-batches, history, callbacks, and runs that can be stopped and resumed."""
+"""The training loop: mini-batches, history, callbacks, and runs that can be stopped and resumed.
+
+The loop knows a network and an optimizer by the protocols `Model` and `Optimizer` alone.
+"""
 
 import math
 import os
+import signal
+import threading
 import time
+import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from fastopt._checks import COUNT, boolean, integer, optional, real
+from fastopt._checks import COUNT, boolean, integer, optional, real, to_float
 from fastopt._typing import Array
 from fastopt.kernels import clip_grad_norm
-from fastopt.nn import resuming
-from fastopt.nn.batches import Batches
-from fastopt.nn.callbacks import Callback, LambdaCallback
+from fastopt.nn import checkpoint
 from fastopt.nn.history import Diverged, History
-from fastopt.nn.interrupts import deferred
-from fastopt.nn.optimizing import Optimizer, gradients_like, tell_schedules
+from fastopt.nn.layers import Layer
+from fastopt.nn.losses import Loss, Metric
+from fastopt.schedules import Schedule
 
-if TYPE_CHECKING:
-    from fastopt.nn.network import Network
+__all__ = ["Batches", "Callback", "LambdaCallback", "Model", "Optimizer", "Training", "fit"]
 
-__all__ = ["Training", "fit"]
+_KIND = "training run"
+
+
+class Model(Protocol):
+    """The interface of a network that can be trained; `Network` has it."""
+
+    params: Array
+    grads: Array
+    dtype: np.dtype[Any]
+    layers: list[Layer]
+    loss: Loss
+    metrics: dict[str, Metric]
+
+    def as_inputs(self, X: object, name: str = "X") -> Array:
+        """Check inputs and convert them to the data type of the parameters."""
+        ...
+
+    def as_targets(self, y: object, n: int, name: str = "y") -> Array:
+        """Check `n` targets and convert them to the form that the loss works on."""
+        ...
+
+    def loss_and_grad(self, X: object, y: object, *, metrics: dict[str, float] | None = None) -> float:
+        """Return the loss of a batch, fill `grads`, and fill `metrics` by name."""
+        ...
+
+    def penalty(self) -> float:
+        """Return the part of the loss that depends on the parameters alone."""
+        ...
+
+    def predict(self, X: object, batch_size: int = 1024) -> Array:
+        """Return the outputs of samples in evaluation mode."""
+        ...
+
+    def evaluate(self, X: object, y: object, batch_size: int = 1024) -> dict[str, float]:
+        """Return loss and metrics of samples in evaluation mode, by name."""
+        ...
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of the parameters and further state, by name."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state that `state_dict` returned, or refuse it whole."""
+        ...
+
+
+class Optimizer(Protocol):
+    """The interface of an optimizer that can train; those of `fastopt` have it."""
+
+    lr: Any
+    groups: Any
+    steps: int
+
+    @property
+    def params(self) -> Any:
+        """The parameters that it updates, in the structure in which it was given them."""
+        ...
+
+    def step(self, grads: Any, *, grad_scale: float = 1.0) -> None:
+        """Update the parameters."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of its state, flat."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Take over a state, or refuse it whole."""
+
+
+class Callback:
+    """Base class of callbacks: override the methods you need; those you do not override cost nothing.
+
+    `fit` calls the methods with the `Training` under way, in the order of the list of callbacks. A plain function in
+    that list is called at the end of each epoch.
+    """
+
+    def on_train_begin(self, run: "Training") -> None:
+        """Start afresh: called once, before the state of a resumed run is loaded."""
+
+    def on_epoch_begin(self, run: "Training") -> None:
+        """Run before the first batch of an epoch, and again if it is resumed in the middle."""
+
+    def on_gradients(self, run: "Training") -> bool | None:
+        """Run between gradient and update; return True to have the batch computed again instead."""
+
+    def on_batch_end(self, run: "Training") -> None:
+        """Run after each update: ``run.loss`` is that of the batch, before the update."""
+
+    def on_epoch_end(self, run: "Training") -> None:
+        """Run after each epoch: ``run.logs`` and ``run.history`` include it."""
+
+    def on_checkpoint(self, run: "Training") -> None:
+        """Run when all others are done with the epoch, and when the run is interrupted.
+
+        ``run.save`` then saves all that is needed to go on; ``run.ending`` says whether no epoch
+        follows.
+        """
+
+    def on_train_end(self, run: "Training") -> None:
+        """Run at the end, however the run ends: see ``run.status``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint has to keep: arrays and JSON values, under flat names."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
+
+
+class LambdaCallback(Callback):
+    """Functions as a callback.
+
+    Parameters
+    ----------
+    **hooks : callable
+        A function of the `Training` for each hook: ``on_epoch_end=lambda run: print(run.logs)``.
+
+    Raises
+    ------
+    TypeError
+        If a name is not one of the hooks of `Callback`, or a value cannot be called.
+    """
+
+    def __init__(self, **hooks: Callable[["Training"], Any]) -> None:
+        for name, function in hooks.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                known = ", ".join(hook for hook in vars(Callback) if hook.startswith("on_"))
+                raise TypeError(f"{name}: expected one of {known}")
+            if not callable(function):
+                raise TypeError(f"{name}: expected a function, got {function!r}")
+            setattr(self, name, function)
 
 
 class Training:
-    """A run under way: what `fit` hands to callbacks.
+    """A run under way, as `fit` hands it to callbacks.
 
     Attributes
     ----------
@@ -53,7 +187,7 @@ class Training:
 
     def __init__(
         self,
-        net: "Network",
+        net: Model,
         X: object,
         y: object,
         *,
@@ -166,7 +300,7 @@ class Training:
             if resume is not None:
                 self.load(resume)
             # An explosion is noticed by its loss; NumPy's warnings would only come on top.
-            with deferred(self._interrupt), np.errstate(over="ignore", invalid="ignore"):
+            with _deferred(self._interrupt), np.errstate(over="ignore", invalid="ignore"):
                 self._loop()
             self._check_params()
             if not self._final:
@@ -252,7 +386,7 @@ class Training:
             self.logs |= {f"val_{name}": value for name, value in measured.items()}
         self.logs["lr"] = self._lr
         self.history.append(self.logs)
-        tell_schedules(self.optimizer, self.logs)
+        _tell_schedules(self.optimizer, self.logs)
         self._call("on_epoch_end")
         self.epoch += 1
         self.batch = self._seen = 0
@@ -264,7 +398,7 @@ class Training:
         self._call("on_checkpoint")
 
     def _check_params(self) -> None:
-        """Notice what the next loss, if there were one, would show."""
+        """Raise the error that the next loss, if there were one, would lead to."""
         if not np.isfinite(self.net.params).all():
             raise self.diverged("the last update made parameters infinite or NaN")
 
@@ -279,15 +413,129 @@ class Training:
         """Write a checkpoint that ``fit(..., resume=path)`` goes on from with the same bits."""
         self._check_params()
         self._tick()
-        resuming.save(self, path)
+        arrays: dict[str, Any] = {}
+        callbacks: dict[str, dict[str, Any]] = {}
+        for key, value in self.net.state_dict().items():
+            arrays[f"net.{key}"] = value
+        for key, value in self.optimizer.state_dict().items():
+            arrays[f"optimizer.{key}"] = value
+        for key, values in self.history.items():
+            arrays[f"history.{key}"] = np.array(values, np.float64)
+        for name, callback in self._named_callbacks():
+            state = callback.state_dict()
+            callbacks[name] = {k: v for k, v in state.items() if not isinstance(v, np.ndarray)}
+            for key in state.keys() - callbacks[name].keys():
+                arrays[f"callback.{name}.{key}"] = state[key]
+        meta = {
+            "settings": self._settings(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "seen": self._seen,
+            "sums": self._sums,
+            "events": self.history.events,
+            "seconds": self.history.seconds,
+            "optimizer_seconds": self.history.optimizer_seconds,
+            "callbacks": callbacks,
+        }
+        checkpoint.save(path, arrays, meta, kind=_KIND)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Go on from a checkpoint, which has to be of the same run; if any of it does not fit, change nothing."""
-        resuming.load(self, path)
+        arrays, meta = checkpoint.load(path, kind=_KIND)
+        rates = [group.lr for group in self.optimizer.groups]
+        before: list[tuple[Any, dict[str, Any]]] = []
+        try:
+            self._check_settings(meta["settings"], path)
+            history = _below("history.", arrays)
+            self._check_progress(meta, history)
+            self._check_rates(meta["callbacks"])
+            states = {"optimizer": _below("optimizer.", arrays), "net": _below("net.", arrays)}
+            for name, state in meta["callbacks"].items():
+                states[name] = {**_below(f"callback.{name}.", arrays), **state}
+            owners: list[tuple[str, Any]] = [("optimizer", self.optimizer), ("net", self.net)]
+            for name, owner in [*owners, *self._named_callbacks()]:
+                if name in states:
+                    before.append((owner, owner.state_dict()))
+                    owner.load_state_dict(states[name])
+        except BaseException as error:
+            for group, lr in zip(self.optimizer.groups, rates, strict=True):
+                group.lr = lr
+            for owner, state in before:
+                owner.load_state_dict(state)
+            if not isinstance(error, Exception):
+                raise
+            what = error if isinstance(error, ValueError) else f"{path} is damaged ({type(error).__name__}: {error})"
+            raise ValueError(f"resume: {what}{self._others(meta['callbacks']) if before else ''}") from error
+        for group, lr in zip(self.optimizer.groups, rates, strict=True):
+            if callable(lr) and not callable(group.lr):
+                warnings.warn(f"resume: the rate {group.lr:.3g} in {path} replaces the schedule {lr!r}", stacklevel=4)
+        self._data.seed = meta["settings"]["seed"]
+        for key, values in history.items():
+            self.history[key] = values.tolist()
+        self.history.events = meta["events"]
+        self.history.seconds = meta["seconds"]
+        self.history.optimizer_seconds = meta["optimizer_seconds"]
+        self.epoch, self.batch, self.step = meta["epoch"], meta["batch"], meta["step"]
+        self._seen, self._sums = meta["seen"], meta["sums"]
+
+    def _check_settings(self, saved: Mapping[str, Any], path: object) -> None:
+        seed = integer(0)("seed", saved["seed"])
+        for name, value in (self._settings() | ({"seed": seed} if self._any_seed else {})).items():
+            if value != saved[name]:
+                raise ValueError(f"expected {name}={saved[name]!r} as in {path}, got {value!r}")
+
+    def _check_progress(self, meta: Mapping[str, Any], history: Mapping[str, Array]) -> None:
+        """Check that the numbers that say where a run is say the same."""
+        epoch, batch = (integer(0)(name, meta[name]) for name in ("epoch", "batch"))
+        means = ["loss", *self.net.metrics]
+        if (
+            batch >= self.batches
+            or meta["step"] != epoch * self.batches + batch
+            or meta["seen"] != batch * self._data.size
+            or meta["sums"].keys() != set(means if batch else ())
+            or not all(isinstance(event, dict) for event in meta["events"])
+            or (epoch and any(history[name].shape != (epoch,) for name in (*means, "lr")))
+        ):
+            raise ValueError(f"position, history and metrics do not fit together at epoch {epoch}, batch {batch}")
+        for name, number in {**meta["sums"], **{name: meta[name] for name in ("seconds", "optimizer_seconds")}}.items():
+            to_float(name, number)
+
+    def _check_rates(self, saved: Mapping[str, Any]) -> None:
+        """Refuse to go on at rates that a guard had found too high: schedules do not keep what scaled them."""
+        for name in saved.keys() - {name for name, _ in self._named_callbacks()}:
+            if factors := [factor for factor in saved[name].get("factors", ()) if factor not in (None, 1)]:
+                raise ValueError(
+                    f"expected the callback {name.rstrip('0123456789')}, which scaled the schedule of the saved run "
+                    f"by {factors[0]:.3g} after it had exploded, got none"
+                )
+
+    def _others(self, saved: Mapping[str, Any]) -> str:
+        """Say which callbacks with state only the saved run has, or only this one: a guard has a hold on the rate."""
+        had = {name for name, state in saved.items() if state}
+        has = {name for name, callback in self._named_callbacks() if callback.state_dict()}
+        return f"; callbacks of only one of the runs: {', '.join(sorted(had ^ has))}" if had ^ has else ""
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "samples": len(self.X),
+            "batch_size": self._data.size,
+            "shuffle": self._data.shuffle,
+            "seed": self._data.seed,
+            "clip_norm": self.clip_norm,
+            "validation": self._validation is not None,
+        }
+
+    def _named_callbacks(self) -> Iterator[tuple[str, Callback]]:
+        counts: dict[str, int] = {}
+        for callback in self.callbacks:
+            kind = type(callback).__name__
+            counts[kind] = counts.get(kind, -1) + 1
+            yield f"{kind}{counts[kind]}", callback
 
 
 def fit(
-    net: "Network",
+    net: Model,
     X: object,
     y: object,
     *,
@@ -394,3 +642,112 @@ def _overridden(callbacks: Iterable[Callback], hook: str) -> list[Callable[[Trai
     methods = [getattr(callback, hook) for callback in callbacks]
     default = getattr(Callback, hook)
     return [method for method in methods if getattr(method, "__func__", None) is not default]
+
+
+class Batches:
+    """The batches of an epoch, in buffers made once.
+
+    The order of an epoch depends on the seed and the number of the epoch alone, so that a run can
+    be resumed anywhere without a generator's state.
+    """
+
+    def __init__(self, X: Array, y: Array, size: int | None, shuffle: bool, seed: int) -> None:
+        self.X: Array = X
+        self.y: Array = y
+        self.size: int = len(X) if size is None else min(int(size), len(X))
+        self.shuffle: bool = shuffle and self.size < len(X)
+        self.seed = seed
+        if self.shuffle:
+            self._x = np.empty((self.size, *X.shape[1:]), X.dtype)
+            self._y = np.empty((self.size, *y.shape[1:]), y.dtype)
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self.X) // self.size)
+
+    def begin(self, epoch: int) -> None:
+        """Make the order of an epoch."""
+        if self.shuffle:
+            self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.X))
+
+    def __getitem__(self, i: int) -> tuple[Array, Array]:
+        """Return inputs and targets of batch `i`, which the next call may overwrite."""
+        if len(self) == 1:
+            return self.X, self.y
+        rows = slice(i * self.size, (i + 1) * self.size)
+        if not self.shuffle:
+            return self.X[rows], self.y[rows]
+        order = self._order[rows]
+        # With mode="raise", the default, np.take fills a copy of `out` first.
+        x = np.take(self.X, order, axis=0, out=self._x[: len(order)], mode="clip")
+        y = np.take(self.y, order, axis=0, out=self._y[: len(order)], mode="clip")
+        return x, y
+
+
+def gradients_like(params: Any, net: Model) -> Any:
+    """Return the views of ``net.grads`` that correspond to `params`, views of ``net.params``."""
+    if params is net.params:
+        return net.grads
+    if isinstance(params, Mapping):
+        return {name: gradients_like(value, net) for name, value in params.items()}
+    if isinstance(params, list | tuple):
+        if params and all(isinstance(group, Mapping) for group in params):
+            return [gradients_like(group["params"], net) for group in params]
+        return [gradients_like(value, net) for value in params]
+    try:
+        offset = params.ctypes.data - net.params.ctypes.data
+        return np.ndarray(params.shape, params.dtype, net.grads.data, offset, params.strides)
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(
+            "optimizer: expected one made for net.params, or for views of it, got one for "
+            f"{type(params).__name__} of shape {getattr(params, 'shape', None)} elsewhere"
+        ) from None
+
+
+def _tell_schedules(optimizer: Optimizer, logs: Mapping[str, float]) -> None:
+    """Tell the schedules that follow a metric how the epoch went, each once, wherever it is used."""
+    used = [value for group in optimizer.groups for value in group.hyper_parameters().values()]
+    schedules = {id(schedule): schedule for value in used for schedule in _following(value)}
+    for schedule in schedules.values():
+        metric = "accuracy" if getattr(schedule, "mode", "min") == "max" else "loss"
+        schedule.update(logs.get(f"val_{metric}", logs[metric]))
+
+
+def _following(value: Any) -> Iterator[Any]:
+    """Yield the schedules in a hyper-parameter that take a metric themselves, instead of passing it on."""
+    if isinstance(value, tuple | list):
+        for element in value:
+            yield from _following(element)
+    elif isinstance(value, Schedule) and type(value).update is Schedule.update:
+        for part in value._schedules().values():
+            yield from _following(part)
+    elif callable(value) and hasattr(value, "update"):
+        yield value
+
+
+@contextmanager
+def _deferred(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call a function at the first Ctrl-C, and let the second raise `KeyboardInterrupt`.
+
+    Signals reach the main thread alone, and a handler of the caller's own is left in place.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+
+    def handle(signum: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupt()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _below(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastopt._checks import COUNT
 from fastopt._typing import Array
-from fastopt.nn.callbacks import Callback
+from fastopt.nn.training import Callback
 from fastopt.plots._save import Animation
 from fastopt.plots._style import COLOURS, GREY, line_style, new_figure, styled
 from fastopt.plots._training import class_shares, draw_samples, grid_around, region_image, scale_curve
