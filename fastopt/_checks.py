@@ -74,11 +74,7 @@ def _range(
 
 def to_float(name: str, value: Any, expected: str = "a number", booleans: bool = False) -> float:
     """Return any real number, NaN among them, as a float: infinite if it is beyond every float."""
-    if isinstance(value, np.ndarray | np.generic):
-        accepted = value.ndim == 0 and value.dtype.kind in ("fiub" if booleans else "fiu")
-    else:  # text has no __float__, though float() reads it
-        accepted = hasattr(value, "__float__") and (booleans or not isinstance(value, bool))
-    if accepted:
+    if _is_number(value, booleans):
         try:
             return float(value)
         except OverflowError:
@@ -86,6 +82,13 @@ def to_float(name: str, value: Any, expected: str = "a number", booleans: bool =
         except (AttributeError, TypeError, ValueError):
             pass
     raise TypeError(f"{name}: expected {expected}, got {value!r}")
+
+
+def _is_number(value: object, booleans: bool) -> bool:
+    """Whether a value is one real number, and not text, which float() reads too."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.ndim == 0 and value.dtype.kind in ("fiub" if booleans else "fiu")
+    return hasattr(value, "__float__") and (booleans or not isinstance(value, bool))
 
 
 def integer(at_least: int, *, bits: int | None = None) -> Check[int]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import fastopt
+from fastopt import optimizers
 from fastopt._checks import COUNT, real
 
 __all__ = ["ROUNDS", "VALLEYS", "DescentResult", "Function", "Round", "descend", "named_round"]
@@ -252,8 +252,8 @@ def descend(
     chosen = named_round(settings) if isinstance(settings, str) else settings
     steps = COUNT("steps", chosen.steps if steps is None else steps)
     start = real()("start", start)
-    make = getattr(fastopt, chosen.optimizer, None)
-    if not (isinstance(make, type) and issubclass(make, fastopt.Optimizer)):
+    make = getattr(optimizers, chosen.optimizer, None)
+    if not (isinstance(make, type) and issubclass(make, optimizers.Optimizer)):
         raise ValueError(f"optimizer: expected a class of fastopt such as SGD or Adam, got {chosen.optimizer!r}")
     x = np.array([start], dtype=np.float64)
     optimizer = make(x, **chosen.options)

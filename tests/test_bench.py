@@ -13,7 +13,7 @@ import oracle
 import pytest
 
 import fastopt
-from fastopt.bench import command, limit, peers, report, rules, shapes, timing, training
+from fastopt.bench import limit, peers, report, rules, shapes, timing, training
 from fastopt.bench.book import BookNetwork
 from fastopt.bench.groups import GROUPS
 from fastopt.bench.peers import BACKENDS, CONTENDERS, LIMIT
@@ -21,6 +21,7 @@ from fastopt.bench.problem import Problem, Step
 from fastopt.bench.questions import Question, adam_step, kernel_alone, using_threads
 from fastopt.bench.rules import BETA1, BETA2, EPS, LR, RULES
 from fastopt.bench.training import epoch_with, fastopt_adam, images, network, numpy_adam
+from fastopt.cli import bench as command
 from fastopt.cli import main
 
 SHAPES = [(3, 4), (5,), (64,)]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fastopt.cli import main
+from fastopt.cli._presets import PRESETS
 from fastopt.nn import data
-from fastopt.presets import PRESETS
 
 RULES = {
     "nnfs-sgd-1.0": book.SGD(1.0),

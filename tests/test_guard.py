@@ -9,12 +9,12 @@ import pytest
 import fastopt
 from fastopt import nn
 from fastopt.cli import _setup
+from fastopt.cli._presets import PRESETS
 from fastopt.nn.callbacks import Callback, LambdaCallback
 from fastopt.nn.data import spiral
 from fastopt.nn.guard import ExplosionGuard
 from fastopt.nn.history import Diverged
 from fastopt.nn.training import fit
-from fastopt.presets import PRESETS
 from fastopt.schedules import (
     CosineWarmRestarts,
     Cyclical,

@@ -6,7 +6,6 @@ process on the same arrays, and each figure is also given as a fraction of the m
 measured beside it.
 """
 
-from fastopt.bench.command import add_arguments, run
 from fastopt.bench.groups import GROUPS
 
-__all__ = ["GROUPS", "add_arguments", "run"]
+__all__ = ["GROUPS"]

@@ -20,7 +20,7 @@ COMMANDS = {
     "schedule": ("fastopt.cli.schedule", "show a learning-rate schedule"),
     "descend": ("fastopt.cli.descend", "walk down a function of one variable"),
     "landscape": ("fastopt.cli.landscape", "draw the loss around a network"),
-    "bench": ("fastopt.bench", "measure the kernels against others and against the memory"),
+    "bench": ("fastopt.cli.bench", "measure the kernels against others and against the memory"),
     "info": ("fastopt.cli.info", "show which kernels run, and versions"),
 }
 

@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, then look around."""
     picture = check_outputs(args, PICTURE)
+    from fastopt import nn
     from fastopt._extras import require
     from fastopt.cli._callbacks import Path
 
@@ -88,8 +89,8 @@ def run(args: argparse.Namespace) -> int:
     show("training", f"accuracy {measured['accuracy']:.3f}, loss {measured['loss']:.4g}")
     with progress("measuring", quiet=args.quiet) as move:
         walked = path.params if args.directions == "path" else None
-        surface = plots.measure_surface(net, X, y, path=walked, points=args.points, seed=settings.seed, progress=move)
-    line = plots.measure_line(net, X, y, seed=settings.seed)
+        surface = nn.measure_surface(net, X, y, path=walked, points=args.points, seed=settings.seed, progress=move)
+    line = nn.measure_line(net, X, y, seed=settings.seed)
     pictures = []
     if picture is not None:
         title = f"{dataset.name}, {settings.optimizer}: loss around the trained network"

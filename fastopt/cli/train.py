@@ -113,7 +113,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     options = given(args)
     preset: dict[str, Any] = {}
     if args.preset is not None:
-        from fastopt.presets import PRESETS
+        from fastopt.cli._presets import PRESETS
 
         if args.preset not in PRESETS:
             raise UsageError(f"--preset: expected one of {', '.join(PRESETS)}, got {args.preset!r}")
@@ -152,7 +152,7 @@ def _saved_settings(path: str) -> dict[str, Any]:
 
 
 def _list_presets() -> int:
-    from fastopt.presets import PRESETS
+    from fastopt.cli._presets import PRESETS
 
     rows = []
     for name, preset in PRESETS.items():

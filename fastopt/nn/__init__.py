@@ -11,6 +11,7 @@ from fastopt.nn.ensemble import SnapshotEnsemble
 from fastopt.nn.guard import ExplosionGuard
 from fastopt.nn.history import Diverged, History
 from fastopt.nn.initializers import Constant, Glorot, He, LeCun, Normal, Uniform, Zeros
+from fastopt.nn.landscape import LossLine, LossSurface, measure_line, measure_surface
 from fastopt.nn.layers import Dense, Layer
 from fastopt.nn.losses import (
     BinaryCrossEntropy,
@@ -43,6 +44,8 @@ __all__ = [
     "Layer",
     "LeCun",
     "Loss",
+    "LossLine",
+    "LossSurface",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Network",
@@ -61,4 +64,6 @@ __all__ = [
     "categorical_accuracy",
     "data",
     "fit",
+    "measure_line",
+    "measure_surface",
 ]

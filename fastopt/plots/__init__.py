@@ -12,6 +12,11 @@ from fastopt._extras import require
 
 require("matplotlib", extra="plots", what="fastopt.plots")
 
+# Measured in `fastopt.nn`, for the pictures here.
+from fastopt.nn.landscape import LossLine as LossLine  # noqa: E402
+from fastopt.nn.landscape import LossSurface as LossSurface  # noqa: E402
+from fastopt.nn.landscape import measure_line as measure_line  # noqa: E402
+from fastopt.nn.landscape import measure_surface as measure_surface  # noqa: E402
 from fastopt.plots._compare import compare  # noqa: E402
 from fastopt.plots._descent import descent, descent_animation, descents  # noqa: E402
 from fastopt.plots._events import ensemble, rescues  # noqa: E402
@@ -21,12 +26,6 @@ from fastopt.plots._landscape import loss_line, loss_surface  # noqa: E402
 from fastopt.plots._lr_range import lr_range  # noqa: E402
 from fastopt.plots._save import Animation, save  # noqa: E402
 from fastopt.plots._schedules import schedule, schedules  # noqa: E402
-from fastopt.plots._surface import (  # noqa: E402
-    LossLine,
-    LossSurface,
-    measure_line,
-    measure_surface,
-)
 from fastopt.plots._training import (  # noqa: E402
     decision_regions,
     fitted_curve,
@@ -37,8 +36,6 @@ from fastopt.plots._training import (  # noqa: E402
 __all__ = [
     "Animation",
     "Film",
-    "LossLine",
-    "LossSurface",
     "compare",
     "confusion_matrix",
     "decision_regions",
@@ -51,8 +48,6 @@ __all__ = [
     "loss_line",
     "loss_surface",
     "lr_range",
-    "measure_line",
-    "measure_surface",
     "rescues",
     "save",
     "schedule",

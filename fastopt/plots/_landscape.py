@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from fastopt.nn.landscape import LossLine, LossSurface
 from fastopt.plots._style import COLOURS, line_style, new_figure, styled, use_log
-from fastopt.plots._surface import LossLine, LossSurface
 
 
 @styled
@@ -17,7 +17,7 @@ def loss_line(lines: Mapping[str, LossLine], *, title: str = "Loss along a rando
     Parameters
     ----------
     lines : mapping
-        Names to what `measure_line` returned.
+        The lines by name, as `fastopt.nn.measure_line` returns them.
     title : str
         Title of the picture.
 
@@ -47,7 +47,7 @@ def loss_surface(surface: LossSurface, *, title: str = "Loss around the trained 
     Parameters
     ----------
     surface : LossSurface
-        What `measure_surface` returned.
+        The surface, as `fastopt.nn.measure_surface` returns it.
     title : str
         Title of the picture.
 

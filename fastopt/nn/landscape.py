@@ -1,30 +1,16 @@
 """The loss around a trained network, along one or two directions of its parameters."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastopt._typing import Array
+from fastopt.nn.training import Model
 
 Float64s = NDArray[np.float64]
-
-
-class Evaluated(Protocol):
-    """A network as far as its loss is to be measured; `Network` is one."""
-
-    params: Array
-
-    @property
-    def layers(self) -> Sequence[Any]:
-        """Its layers; those with parameters have ``weight`` and ``bias``, views of `params`."""
-        ...
-
-    def evaluate(self, X: Any, y: Any, /) -> Mapping[str, float]:
-        """Return at least the ``loss``."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +52,7 @@ class LossSurface:
     explained: Float64s | None = None
 
 
-def measure_line(net: Evaluated, X: Any, y: Any, *, span: float = 1.0, points: int = 51, seed: int = 0) -> LossLine:
+def measure_line(net: Model, X: Any, y: Any, *, span: float = 1.0, points: int = 51, seed: int = 0) -> LossLine:
     """Measure the loss along one random filter-normalised direction.
 
     The direction is drawn from a normal distribution, and each filter d (the weights into one
@@ -102,7 +88,7 @@ def measure_line(net: Evaluated, X: Any, y: Any, *, span: float = 1.0, points: i
 
 
 def measure_surface(
-    net: Evaluated,
+    net: Model,
     X: Any,
     y: Any,
     *,
@@ -175,11 +161,11 @@ def _range(path: Float64s, points: int) -> Float64s:
     return np.linspace(low - margin, high + margin, points)
 
 
-def _filter_normalised(net: Evaluated, rng: np.random.Generator) -> Float64s:
+def _filter_normalised(net: Model, rng: np.random.Generator) -> Float64s:
     # The direction is laid out through the layers' own views, whatever their order in params.
     kept = net.params.copy()
     try:
-        weights = [layer.weight for layer in net.layers if hasattr(layer, "weight")]
+        weights = [layer.weight for layer in cast("list[Any]", net.layers) if hasattr(layer, "weight")]
         originals = [weight.astype(np.float64) for weight in weights]
         net.params[...] = 0
         for weight, original in zip(weights, originals, strict=True):
@@ -192,7 +178,7 @@ def _filter_normalised(net: Evaluated, rng: np.random.Generator) -> Float64s:
 
 
 def _losses(
-    net: Evaluated,
+    net: Model,
     X: Any,
     y: Any,
     where: Float64s,
