@@ -4,7 +4,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 try:
-    # First: Ctrl-C while NumPy loads from within a compiled module crashes Python.
+    from fastopt._source_tree import refuse as _refuse
+
+    _refuse(__path__)
+
+    # Before the kernels: Ctrl-C while NumPy loads from within a compiled module crashes Python.
     import numpy as _numpy  # noqa: F401
 
     from fastopt import kernels, optimizers

@@ -1,7 +1,8 @@
-"""What an installation promises: what is imported, which kernels run, what is said when they are missing."""
+"""An installation: the modules that it imports, the kernels that run, the words where they are missing."""
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -62,6 +63,87 @@ def without(*modules):
 
         sys.meta_path = [Without(finder) for finder in sys.meta_path]
     """
+
+
+# --------------------------------------------------------------------------------- the source tree
+
+
+@pytest.fixture
+def source_tree(tmp_path):
+    """A checkout: the package without its compiled module, beside pyproject.toml and src."""
+    compiled = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    shutil.copytree(Path(fastopt.__file__).parent, tmp_path / "fastopt", ignore=compiled)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "src").mkdir()
+    return tmp_path
+
+
+def run_in(folder, code, **environment):
+    """Run code as Python started in a folder runs it, without the finder of an editable installation."""
+    return run_python(
+        "import sys",
+        "sys.meta_path = [f for f in sys.meta_path if not type(f).__module__.startswith('_editable')]",
+        f"sys.path.insert(0, {str(folder)!r})",
+        code,
+        **environment,
+    )
+
+
+@pytest.mark.parametrize("backend", ["", "cython"])
+def test_a_source_tree_is_refused(source_tree, backend):
+    code, _, err = run_in(source_tree, "import fastopt", FASTOPT_BACKEND=backend)
+    assert code == 1
+    message = (
+        f"ImportError: fastopt was imported from {source_tree / 'fastopt'}, a source tree without compiled kernels: "
+        "start Python in another folder, or install the source tree with pip install -e ."
+    )
+    assert err.splitlines()[-1] == message
+
+
+def test_the_command_refuses_a_source_tree_in_one_line(source_tree):
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("FASTOPT_")}
+    command = [sys.executable, "-S", "-m", "fastopt", "info"]  # -S: no editable installation
+    done = subprocess.run(command, cwd=source_tree, env=clean, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"fastopt: fastopt was imported from {source_tree / 'fastopt'}, a source tree")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_source_tree_runs_where_the_environment_names_a_fallback(source_tree):
+    code, out, err = run_in(source_tree, USE, FASTOPT_BACKEND="numpy")
+    assert (code, out, err) == (0, ["numpy", "None"], "")
+
+
+@pytest.mark.parametrize("missing", ["pyproject.toml", "src"])
+def test_a_package_without_sources_beside_it_is_no_source_tree(source_tree, missing):
+    path = source_tree / missing
+    path.rmdir() if path.is_dir() else path.unlink()
+    code, _, err = run_in(source_tree, USE)
+    assert code == 0
+    assert "RuntimeWarning: fastopt runs on its" in err
+
+
+def test_an_editable_installation_without_compiled_kernels_runs(source_tree):
+    info = source_tree / "fastopt-0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fastopt\nVersion: 0\n")
+    origin = {"url": source_tree.as_uri(), "dir_info": {"editable": True}}
+    (info / "direct_url.json").write_text(json.dumps(origin))
+    code, _, err = run_in(source_tree, USE)
+    assert code == 0
+    assert "RuntimeWarning: fastopt runs on its" in err
+    (info / "direct_url.json").write_text(json.dumps(origin | {"dir_info": {}}))
+    code, _, err = run_in(source_tree, USE)
+    assert code == 1
+    assert "a source tree without compiled kernels" in err
+
+
+@compiled
+def test_a_source_tree_with_compiled_kernels_runs(source_tree):
+    module = Path(importlib.util.find_spec("fastopt.kernels._cython").origin)
+    shutil.copy(module, source_tree / "fastopt" / "kernels")
+    code, out, err = run_in(source_tree, USE)
+    assert (code, out[0], err) == (0, "cython", "")
 
 
 # --------------------------------------------------------------------------------- import
