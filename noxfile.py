@@ -55,9 +55,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types: the package and a program that uses it (mypy, pyright), the compiled modules (stubtest)."""
+    """Check types and who imports whom: the package and a program that uses it, the compiled module (stubtest)."""
     # Not editable: what is checked is what a user gets.
     session.install(".[lint,test]", env={"FASTOPT_BUILD": "required"})
+    session.run("lint-imports")
     session.run("mypy")
     session.run("pyright")
     use = Path("tests", "typed_use.py").resolve()
@@ -107,4 +108,4 @@ def sanitize(session: nox.Session) -> None:
     }
     tests = [Path("tests", f"test_{name}.py").resolve() for name in ("kernels", "errors", "threads")]
     config = ("-c", "/dev/null", "--rootdir", session.create_tmp(), "-p", "no:cacheprovider")
-    session.run("python", "-m", "pytest", "-q", *config, *map(str, tests), env=environment)
+    session.run("pytest", "-q", *config, *map(str, tests), env=environment)

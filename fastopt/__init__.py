@@ -3,6 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from fastopt._version import __version__ as __version__
+
 try:
     from fastopt._source_tree import refuse as _refuse
 
@@ -33,8 +35,6 @@ else:
             return importlib.import_module(f"fastopt.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-
-__version__ = "0.1.0"
 
 __all__ = ["get_num_threads", "kernels", "lr_finder", "nn", "schedules", "set_num_threads", "show_config"]
 __all__ += optimizers.__all__

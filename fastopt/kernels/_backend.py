@@ -185,11 +185,11 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         raise ValueError(f"mode: expected 'stdout' or 'dicts', got {mode!r}")
     import numpy as np
 
-    import fastopt
+    from fastopt._version import __version__
     from fastopt.kernels._threads import get_num_threads
 
     config = {
-        "fastopt": fastopt.__version__,
+        "fastopt": __version__,
         "backend": active.name,
         "instruction_set": active.isa,
         "threads": get_num_threads(),
