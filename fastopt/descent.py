@@ -94,7 +94,7 @@ class Round:
     Parameters
     ----------
     name : str
-        What happens.
+        Name that says how the descent ends.
     options : mapping
         Keyword arguments of the optimizer, such as ``{"lr": 0.1}``.
     optimizer : str
@@ -144,14 +144,14 @@ ROUNDS: Mapping[str, Round] = MappingProxyType(
 
 @dataclass(frozen=True, eq=False)
 class DescentResult:
-    """Where a descent went.
+    """The path of a descent.
 
     Parameters
     ----------
     round : Round
         The settings.
     function : Function
-        What was minimised.
+        The function that was minimised.
     x, f : ndarray of float64, shape (steps done + 1,)
         Positions and values, the start first. An exploded descent ends early.
     """
@@ -184,7 +184,7 @@ class DescentResult:
 
     @property
     def outcome(self) -> str:
-        """What happened, in a few words."""
+        """The outcome in a few words."""
         if self.exploded:
             return f"exploded after {len(self.x) - 1} steps"
         if self.steps_needed is not None:
@@ -227,11 +227,11 @@ def descend(
     settings : str or Round
         Name of one of `ROUNDS`, or an optimizer with its own settings.
     start : float
-        Where to begin.
+        Position of the first step.
     steps : int, optional
         Number of steps; default: the round's.
     function : Function
-        What to minimise.
+        The function to minimise.
 
     Returns
     -------

@@ -56,7 +56,7 @@ def fastopt(problem: Problem) -> Step:
 
 
 def fastopt_backend(problem: Problem, name: str, isa: str | None = None) -> Step | None:
-    """One call of `fastopt.kernels` on the backend `name`, if it can be had."""
+    """One call of `fastopt.kernels` on the backend `name`, if available."""
     try:
         _backend.load(name, isa)
     except ImportError:

@@ -1,4 +1,4 @@
-"""What the contenders are given: the arrays of a rule, and what they give back: a step to time."""
+"""The arrays of a rule, as contenders are given them, and the step to time, as they return it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """What is timed.
+    """A step that can be timed.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What is measured: groups of questions, each a row of a table in which contenders are compared.
+"""The questions of the benchmarks in groups: each is a row of a table in which contenders are compared.
 
 `fastopt bench` and the suites in ``benches/`` both run these.
 """

@@ -1,4 +1,4 @@
-"""What fastopt costs before the first step: time to import it, and room on the disk."""
+"""The cost of fastopt before the first step: time to import it, and room on the disk."""
 
 import importlib.metadata
 import importlib.util

@@ -21,7 +21,7 @@ PAUSE = 0.01
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one contender took, in the terms of its `Question`.
+    """The time of one contender, in the terms of its `Question`.
 
     Attributes
     ----------

@@ -40,7 +40,7 @@ class StepRecorder(Callback):
 
 
 class Curve(Callback):
-    """Keep loss, step and seconds about a thousand times a run: the mean loss since the last time."""
+    """Keep loss, step and seconds about a thousand times per run: the mean loss since the last time."""
 
     def __init__(self, move: Progress | None = None) -> None:
         self.step: list[int] = []

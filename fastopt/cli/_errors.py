@@ -1,4 +1,4 @@
-"""What may go wrong on the command line, and how it is said: one sentence on standard error."""
+"""Errors of the command line: one sentence each, on standard error."""
 
 import argparse
 import io

@@ -153,7 +153,7 @@ def add_length(parser: argparse.ArgumentParser) -> Arguments:
     """Add how long to train."""
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=count(), metavar="N", help="passes over the data")
-    group.add_argument("--batch-size", type=count(), metavar="N", help="samples an update")
+    group.add_argument("--batch-size", type=count(), metavar="N", help="samples per update")
     add_backend(group)
     return group
 

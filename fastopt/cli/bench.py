@@ -111,7 +111,7 @@ def _measure_group(name: str, level: Level, threads: int) -> Iterator[list[Measu
 
 
 def _free_memory() -> float:
-    """Bytes that can be had without swapping, infinite where the system does not say."""
+    """Return the bytes available without swapping, infinite where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="end at X times the lowest loss (4)",
     )
-    group.add_argument("--batch-size", type=_options.count(), metavar="N", help="samples an update")
+    group.add_argument("--batch-size", type=_options.count(), metavar="N", help="samples per update")
     _options.add_backend(group)
     _options.add_output(parser, PICTURE)
 

@@ -162,7 +162,7 @@ class Dropout(Elementwise):
             if self._y is not None:
                 np.copyto(self._y, x)
             return self._output(x)
-        # 16 random bits a value, straight from the bit generator, take a third of the time of
+        # 16 random bits per value, straight from the bit generator, take a third of the time of
         # rng.random(dtype=float32).
         dropped = min(round(self.rate * 65536), 65535)
         kept = self._kept.reshape(-1, order="A")

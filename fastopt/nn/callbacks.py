@@ -37,7 +37,7 @@ class EarlyStopping(Callback):
     patience : int or None
         Stop after this many epochs in a row without an improvement.
     min_delta : float
-        What changes by less is no improvement.
+        Smallest change that counts as an improvement.
     mode : {"auto", "min", "max"}
         Whether less or more is better; "auto" is "max" for accuracies, else "min".
     restore_best : bool
@@ -207,7 +207,7 @@ _SHORT = {"accuracy": "acc"}
 class ProgressBar(Callback):
     """Show a bar with loss, accuracy, rate, samples per second and the time left.
 
-    One bar an epoch, and a line of results below it, if epochs have many batches; else one bar for
+    One bar per epoch, and a line of results below it, if epochs have many batches; else one bar for
     all epochs. Where the output is not a terminal, only the lines are printed.
 
     Parameters

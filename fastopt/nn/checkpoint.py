@@ -40,7 +40,7 @@ def save(
     meta : mapping of str to JSON values
         Everything that is not an array.
     kind : str
-        What the file holds, for the error message of a `load` that expects something else.
+        Name of the content, for the error message of a `load` that expects another.
 
     Raises
     ------

@@ -75,7 +75,7 @@ class ExplosionGuard(Callback):
     rise : float
         Above 1.
     grad_rise : float or None
-        Above 1; None leaves gradients alone, and saves one pass over them an update.
+        Above 1; None leaves gradients alone, and saves one pass over them per update.
     patience : int
         Updates.
     factor : float

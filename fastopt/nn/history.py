@@ -1,4 +1,4 @@
-"""What a training run leaves behind: its history, or the error that ended it."""
+"""The record of a training run, and the error of one that diverged."""
 
 import math
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Diverged(FloatingPointError):
 
 
 class History(dict[str, list[float]]):
-    """What was measured: a list with a value for each epoch, under the name of the quantity.
+    """The measurements of a run: lists with one value per epoch, by the name of the quantity.
 
     "loss" and the network's metrics, such as "accuracy", are means over the samples of the epoch,
     each as it was when its batch was trained on, before the update. "lr" is the rate of the epoch's
@@ -35,7 +35,7 @@ class History(dict[str, list[float]]):
     Attributes
     ----------
     events : list of dict
-        What happened besides: rescues, restored weights. Each has a "kind" and an "epoch".
+        Further events: rescues, restored weights. Each has a "kind" and an "epoch".
     seconds, optimizer_seconds : float
         Time of the whole run, and the part of it spent in ``optimizer.step``.
     interrupted : bool

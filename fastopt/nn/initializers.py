@@ -112,7 +112,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class _Scaled:
-    """What the initializers whose variance depends on the shape have in common."""
+    """Base class of the initializers whose variance depends on the shape."""
 
     distribution: Distribution = "normal"
 

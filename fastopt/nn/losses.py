@@ -166,9 +166,9 @@ class Loss:
         scores : ndarray of shape (batch, n_outputs)
             Output of the last layer; overwritten by the gradient with respect to it.
         y : ndarray
-            What `targets` gave.
+            Targets in the form that `targets` returns.
         work : tuple of ndarray
-            What `workspace` gave.
+            Memory from `workspace`.
 
         Returns
         -------
@@ -187,7 +187,7 @@ class Loss:
         Parameters
         ----------
         y : ndarray
-            What `targets` gave, at least one row.
+            Targets in the form that `targets` returns, at least one row.
 
         Returns
         -------

@@ -151,9 +151,9 @@ class Network:
         Parameters
         ----------
         X : array_like of shape (n, n_inputs)
-            Numbers, a sample a row.
+            Numbers, one sample per row.
         name : str, default "X"
-            What error messages call it.
+            Name for error messages.
 
         Returns
         -------
@@ -187,7 +187,7 @@ class Network:
         n : int
             Number of samples expected.
         name : str, default "y"
-            What error messages call it.
+            Name for error messages.
 
         Returns
         -------

@@ -261,7 +261,7 @@ class Training:
 
     @property
     def gradient_norm(self) -> float:
-        """Euclidean norm of the latest gradient, before clipping; computed once a batch."""
+        """Euclidean norm of the latest gradient, before clipping; computed once per batch."""
         if self._norm is None:
             self._norm = clip_grad_norm(self.net.grads, math.inf).norm
         return self._norm
@@ -551,7 +551,7 @@ def fit(
 ) -> History:
     """Train a network.
 
-    Schedules are asked once an update; those that follow a metric (`ReduceOnPlateau`) are told the
+    Schedules are called once per update; those that follow a metric (`ReduceOnPlateau`) are told the
     validation loss, else the training loss, after each epoch, or the accuracy in mode "max".
 
     Ctrl-C ends the run after the batch under way and returns the history so far; with a
@@ -570,7 +570,7 @@ def fit(
     epochs : int
         Passes over the data; those of the resumed run included.
     batch_size : int, optional
-        Samples an update; the last batch of an epoch may be smaller. Default: all of them.
+        Samples per update; the last batch of an epoch may be smaller. Default: all of them.
     shuffle : bool
         Whether the samples are in a new order each epoch; without effect on a single batch.
     seed : int or None
@@ -590,7 +590,7 @@ def fit(
     Returns
     -------
     History
-        Lists with a value an epoch.
+        Lists with one value per epoch.
 
     Warns
     -----

@@ -23,7 +23,7 @@ def compare(
         Names to runs. A run has the lists ``step`` (updates done; default: 1, 2, ...),
         ``seconds`` (since its start) and the quantity, one value each per point.
     quantity : str
-        What to draw.
+        Name of the list to draw.
     title : str
         Title of the picture.
 

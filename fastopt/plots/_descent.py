@@ -24,7 +24,7 @@ def descent(result: DescentResult, *, title: str | None = None) -> Figure:
     Parameters
     ----------
     result : DescentResult
-        What `fastopt.descent.descend` returned.
+        Result of `fastopt.descent.descend`.
     title : str, optional
         Default: the name of the round and its settings.
 
@@ -77,7 +77,7 @@ def descents(results: Sequence[DescentResult], *, title: str = "Descent in one d
     Parameters
     ----------
     results : sequence of DescentResult
-        What `fastopt.descent.descend` returned, one for each picture.
+        Results of `fastopt.descent.descend`, one per picture.
     title : str
         Title of the page.
 
@@ -123,7 +123,7 @@ def descent_animation(result: DescentResult, *, frames: int = 120, fps: float = 
     Parameters
     ----------
     result : DescentResult
-        What `fastopt.descent.descend` returned.
+        Result of `fastopt.descent.descend`.
     frames : int
         At most this many frames; the steps are spread evenly over them.
     fps : float

@@ -91,7 +91,7 @@ def ensemble(
     ensembles : array_like, shape (m,)
         Result of the ensemble of the last 1, 2, ... m snapshots; the first is the last snapshot.
     quantity : str
-        What the results are.
+        Name of the quantity, for the axis.
     title : str
         Title of the picture.
 

@@ -99,7 +99,7 @@ def worst_mistakes(
     y : array_like of int, shape (n,)
         True classes.
     probabilities : ndarray, shape (n, classes)
-        What the network predicts for them.
+        Probabilities that the network predicts for them.
     image_shape : (rows, columns)
         Shape of a picture.
     classes : sequence of str, optional

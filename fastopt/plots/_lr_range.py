@@ -11,7 +11,7 @@ from fastopt.plots._style import COLOURS, GREY, MARKERS, new_figure, styled
 
 
 class RangeTest(Protocol):
-    """What the picture of a range test needs."""
+    """The results of a range test that its picture shows."""
 
     @property
     def lrs(self) -> Sequence[float]:

@@ -54,7 +54,7 @@ def save(
     Parameters
     ----------
     picture : Figure or Animation
-        What a function of `fastopt.plots` returned.
+        Result of a function of `fastopt.plots`.
     path : path
         A still picture ends in ``.png``, ``.svg`` or ``.pdf``, a moving one in ``.gif`` or
         ``.mp4`` (needs ffmpeg). An existing file is replaced.

@@ -1,4 +1,4 @@
-"""What a network has learnt, and how: decision regions, fitted curve, loss, accuracy, rate."""
+"""Pictures of a training and its result: loss, accuracy, rate, decision regions, fitted curve."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -23,10 +23,10 @@ from fastopt.plots._style import (
 
 
 class Predictor(Protocol):
-    """What has a trained network's ``predict``."""
+    """A trained network, or another object with its ``predict``."""
 
     def predict(self, X: Array, /) -> Array:
-        """Class probabilities, or outputs of a regression, one sample a row."""
+        """Class probabilities, or outputs of a regression, one sample per row."""
         ...
 
 

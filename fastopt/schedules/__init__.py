@@ -1,7 +1,7 @@
 """Schedules: callables ``schedule(step) -> rate``, with the step counted from 0.
 
 An optimizer takes a schedule wherever it takes a rate, ``fastopt.SGD(params, lr=schedule)``, and
-calls it once an update with the number of updates done so far. Any callable will do; those here
+calls it once per update with the number of updates done so far. Any callable will do; those here
 are immutable values that print as the expression that makes them, compare, hash and pickle:
 
 >>> from fastopt.schedules import CosineAnnealing, Warmup

@@ -71,7 +71,7 @@ class PerEpoch(Schedule):
 
     Notes
     -----
-    PyTorch: call ``scheduler.step()`` once an epoch. Keras: the callback
+    PyTorch: call ``scheduler.step()`` once per epoch. Keras: the callback
     ``LearningRateScheduler``.
 
     Examples

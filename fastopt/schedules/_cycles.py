@@ -177,7 +177,7 @@ class Cyclical(Schedule):
     step_size_down : int, optional
         Steps of the falling half; None: as many as `step_size_up`.
     mode : {"triangular", "triangular2", "exp_range"}
-        What the height of a cycle does, see above.
+        How the height of the cycles changes, see above.
     gamma : float
         For ``"exp_range"`` alone; above 0 and at most 1.
     base_momentum, max_momentum : float

@@ -21,7 +21,7 @@ class _State:
 class ReduceOnPlateau(Schedule):
     """Multiply the rate by `factor` when a metric has stopped improving.
 
-    Call `update` with the metric once an epoch, or as often as it is measured. An epoch is good
+    Call `update` with the metric once per epoch, or as often as it is measured. An epoch is good
     if the metric beats the best so far by the threshold; after more than `patience` bad epochs in
     a row::
 

@@ -1,4 +1,4 @@
-"""What every data set is, and how samples are split."""
+"""The type of all data sets, and the random split of samples."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,16 +19,16 @@ class Dataset:
     Parameters
     ----------
     X, X_test : ndarray of float32, shape (n, features)
-        Inputs, one sample a row.
+        Inputs, one sample per row.
     y, y_test : ndarray
         Classification: int64 class numbers from 0, shape (n,). Regression: float32 targets,
         shape (n, outputs).
     name : str
-        What the data set is called in titles.
+        Name of the data set, for titles.
     classes : tuple of str
         Names of the classes; empty for regression.
     task : {"classification", "regression"}
-        What is to be learnt.
+        The kind of target.
     image_shape : tuple of int, optional
         (rows, columns) if a sample is a flattened picture.
     """
@@ -52,7 +52,7 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """How many outputs a network for this data has: classes, or columns of y."""
+        """Number of outputs of a network for this data: classes, or columns of y."""
         return len(self.classes) or int(self.y.shape[1])
 
 
