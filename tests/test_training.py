@@ -206,6 +206,14 @@ def test_a_schedule_shared_by_groups_is_told_once():
     assert schedule.state_dict()["num_bad_epochs"] == 4
 
 
+def test_a_schedule_among_several_values_of_a_hyper_parameter_is_told():
+    X, y = blobs()
+    net = network()
+    schedule = ReduceOnPlateau(0.9, patience=1000)
+    fit(net, X, y, optimizer=fastopt.Adam(net.params, lr=0.0, betas=(Scaled(schedule, 1.0), 0.999)), epochs=5)
+    assert schedule.state_dict()["num_bad_epochs"] == 4
+
+
 def test_divergence_says_where_since_when_and_what_to_try():
     X = np.linspace(-1, 1, 20)[:, None]
     net = nn.Network([nn.Dense(1, 1)], loss=nn.MeanSquaredError(), dtype="float64")
