@@ -14,7 +14,7 @@ try:
     import numpy as _numpy  # noqa: F401
 
     from fastopt import kernels, optimizers
-    from fastopt.kernels._backend import show_config
+    from fastopt.kernels._config import show_config
     from fastopt.kernels._threads import get_num_threads, set_num_threads
     from fastopt.optimizers import *  # noqa: F403
 except (ImportError, ValueError, KeyboardInterrupt) as _error:

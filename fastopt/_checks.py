@@ -29,7 +29,7 @@ def real(
     below: float | None = None,
     infinite: bool = False,
     booleans: bool = False,
-) -> Check[float]:
+) -> "Real":
     """Make the check for a number between bounds, which returns it as a float.
 
     Parameters
@@ -46,17 +46,25 @@ def real(
     largest_of_all = inf if infinite else float_info.max
     low = nextafter(above, inf) if above is not None else float(-largest_of_all if at_least is None else at_least)
     high = nextafter(below, -inf) if below is not None else float(largest_of_all if at_most is None else at_most)
-    expected = _range(at_least, above, at_most, below, infinite)
+    return Real(low, high, _range(at_least, above, at_most, below, infinite), booleans)
 
-    def check_real(name: str, value: Any) -> float:
-        if type(value) is float and low <= value <= high:  # the common case
+
+class Real:
+    """A check for a number between `low` and `high`, both included; see `real`."""
+
+    __slots__ = ("_booleans", "_expected", "high", "low")
+
+    def __init__(self, low: float, high: float, expected: str, booleans: bool) -> None:
+        self.low, self.high, self._expected, self._booleans = low, high, expected, booleans
+
+    def __call__(self, name: str, value: Any) -> float:
+        """Return `value` as a float."""
+        if type(value) is float and self.low <= value <= self.high:  # the common case
             return value
-        number = to_float(name, value, expected, booleans)
-        if not low <= number <= high:
-            raise ValueError(f"{name}: expected {expected}, got {value!r}")
+        number = to_float(name, value, self._expected, self._booleans)
+        if not self.low <= number <= self.high:
+            raise ValueError(f"{name}: expected {self._expected}, got {value!r}")
         return number
-
-    return check_real
 
 
 def _range(
@@ -91,27 +99,32 @@ def _is_number(value: object, booleans: bool) -> bool:
     return hasattr(value, "__float__") and (booleans or not isinstance(value, bool))
 
 
-def integer(at_least: int, *, bits: int | None = None) -> Check[int]:
+def integer(at_least: int, *, bits: int | None = None) -> "Integer":
     """Make the check for an integer of at least `at_least`, and below ``2**bits``, which returns it as an int."""
-    expected = f"an integer >= {at_least}"
-    if bits is not None:
-        expected += f" and below 2**{bits}"
-    limit = inf if bits is None else 2**bits
+    return Integer(at_least, inf if bits is None else 2**bits - 1, "" if bits is None else f" and below 2**{bits}")
 
-    def check_integer(name: str, value: Any) -> int:
-        if type(value) is int and at_least <= value < limit:  # the common case
+
+class Integer:
+    """A check for an integer from `low` to `high`, both included; see `integer`."""
+
+    __slots__ = ("_expected", "high", "low")
+
+    def __init__(self, low: int, high: float, upper_bound: str) -> None:
+        self.low, self.high, self._expected = low, high, f"an integer >= {low}{upper_bound}"
+
+    def __call__(self, name: str, value: Any) -> int:
+        """Return `value` as an int."""
+        if type(value) is int and self.low <= value <= self.high:  # the common case
             return value
         try:
             if isinstance(value, bool):
                 raise TypeError
             number = operator.index(value)
         except TypeError:
-            raise TypeError(f"{name}: expected {expected}, got {value!r}") from None
-        if not at_least <= number < limit:
-            raise ValueError(f"{name}: expected {expected}, got {value!r}")
+            raise TypeError(f"{name}: expected {self._expected}, got {value!r}") from None
+        if not self.low <= number <= self.high:
+            raise ValueError(f"{name}: expected {self._expected}, got {value!r}")
         return number
-
-    return check_integer
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -1,22 +1,24 @@
 """Parameter groups: what an optimizer keeps for each set of parameters that share hyper-parameters."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from fastopt.kernels import _backend
-from fastopt.kernels._checks import Array, as_array, check_streams
-from fastopt.kernels._sweep import Sweep, prepare
+from fastopt._checks import boolean
+from fastopt._typing import Array
+from fastopt.kernels._checks import Part, as_array, check_parts
+from fastopt.kernels.rules import CHECKS, Rule, Value
 
 _LISTS = (list, tuple)  # a union of the two, written in place, would be made anew in every step
-
-# Hyper-parameters that decide which state arrays there are, or what they begin with.
-_FIXED = ("amsgrad", "centered", "initial_accumulator_value")
 
 
 class Group:
     """Parameters that share hyper-parameters; each hyper-parameter is an attribute that may be set between steps.
+
+    A hyper-parameter is a number, or a schedule: a callable of the number of steps done that returns one. A pair such
+    as ``betas`` sets ``beta1`` and ``beta2`` of the update rule.
 
     Attributes
     ----------
@@ -24,71 +26,105 @@ class Group:
         The arrays that the steps update.
     names : list of str
         Their names in the state: the keys of a mapping, else consecutive numbers.
-    state : dict of str to tuple of ndarray
+    rule : Rule
+        The update rule that the hyper-parameters choose.
+    state : mapping of str to tuple of ndarray
         State arrays by name, each tuple parallel to `params`.
     lr : float or schedule
         Learning rate; the optimizer's further hyper-parameters are attributes too.
     """
 
     lr: Any
-    rule: str
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, hyper_parameter: str) -> Any: ...
-
-    def __init__(self, params: Any, label: str, first_number: int, hyper: Mapping[str, Any]) -> None:
-        self._single = not isinstance(params, list | tuple | Mapping)
-        self._keys = list(params) if isinstance(params, Mapping) else None
-        self._listed = not self._single and self._keys is None
+    def __init__(
+        self,
+        params: Any,
+        label: str,
+        first_number: int,
+        rule_of: Callable[..., Rule],
+        hyper: Mapping[str, Any],
+        counter: Array,
+    ) -> None:
+        own: dict[str, Any] = vars(self)  # `__setattr__` is for hyper-parameters
+        own["_single"] = not isinstance(params, list | tuple | Mapping)
+        own["_keys"] = list(params) if isinstance(params, Mapping) else None
+        own["_listed"] = not self._single and self._keys is None
         values = self.values_of(params, "params" + label)
         keys = self._keys if self._keys is not None else range(len(values))
-        self.suffixes = [label] if self._single else [f"{label}[{key!r}]" for key in keys]
-        self.params = tuple(as_array(v, "params" + suffix) for v, suffix in zip(values, self.suffixes, strict=True))
-        self.names = [str(key) for key in self._keys or range(first_number, first_number + len(values))]
-        self.state: dict[str, tuple[Array, ...]] = {}
-        self._others: dict[str, Array] = {}
-        self._sweep: Sweep | None = None
-        self._bound_by: object = None
-        check_streams(["params"], [self.params], self.suffixes)
-        self._hyper = tuple(hyper)
-        for name, value in hyper.items():
-            setattr(self, name, value)
+        own["suffixes"] = [label] if self._single else [f"{label}[{key!r}]" for key in keys]
+        own["params"] = tuple(as_array(v, "params" + suffix) for v, suffix in zip(values, self.suffixes, strict=True))
+        own["names"] = [str(key) for key in self._keys or range(first_number, first_number + len(values))]
+        check_parts([Part(["params"], [self.params], self.suffixes)])
+        own["state"] = MappingProxyType({})
+        own["_rule_of"], own["_counter"], own["_born"] = rule_of, counter, 0
+        self._use({name: _checked(name, value) for name, value in hyper.items()})
 
-    def allocate(self, rule: str, states: Mapping[str, float]) -> None:
-        """Choose the update rule and fill its state arrays, given by name, with their initial values."""
-        self.rule = rule
-        self.state = {name: tuple(_filled_like(p, value) for p in self.params) for name, value in states.items()}
-        self._sealed = True
+    def _use(self, hyper: dict[str, Any]) -> None:
+        """Take checked hyper-parameters, with the rule that they choose and the state arrays that it needs."""
+        own, steps = vars(self), self._counter.item()
+        rule = self._rule_of(**hyper)
+        if not self.state.keys() <= rule.states.keys():
+            rule = self.rule  # a momentum that becomes zero goes on as a momentum
+        flat = dict(_flat(hyper))
+        values = tuple([flat[name] for name in rule.hyper_parameters])
+        plain = None if any(map(callable, values)) else values
+        if plain is not None:
+            rule.scalars_of(*plain, 1.0, 1.0, 1)  # refuses what does not go together
+        state = dict(self.state)
+        for name, start in rule.states.items():
+            if name not in state:
+                start = flat[start] if isinstance(start, str) else start
+                state[name] = tuple(_filled_like(param, start) for param in self.params)
+                own["_born"] = steps
+        own["state"] = MappingProxyType({name: state[name] for name in rule.states})
+        own["rule"], own["_hyper"], own["_values"], own["plain_values"] = rule, hyper, values, plain
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a hyper-parameter."""
+        try:
+            return vars(self)["_hyper"][name]
+        except KeyError:
+            raise AttributeError(
+                f"{name}: expected a hyper-parameter, one of {[*vars(self).get('_hyper', ())]}"
+            ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Take hyper-parameters between steps, and refuse what would have no effect."""
-        if getattr(self, "_sealed", False) and not name.startswith("_"):
-            open_ones = [hyper for hyper in self._hyper if hyper not in _FIXED]
-            if name not in open_ones:
-                raise AttributeError(f"{name}: expected a hyper-parameter that may be changed, one of {open_ones}")
-        super().__setattr__(name, value)
+        """Take a hyper-parameter between steps, and refuse what would have no effect."""
+        if name not in self._hyper:
+            raise AttributeError(f"{name}: expected a hyper-parameter, one of {[*self._hyper]}")
+        value = _checked(name, value)
+        if value == self._hyper[name]:
+            return
+        hyper = self._hyper | {name: value}
+        rules = self._rule_of(**self._hyper), self._rule_of(**hyper)
+        if name in self.rule.states.values() or (isinstance(value, bool) and rules[0] is not rules[1]):
+            raise AttributeError(f"{name}: expected to stay {self._hyper[name]!r}, since the state was made with it")
+        self._use(hyper)
 
     def hyper_parameters(self) -> dict[str, Any]:
         """Return the hyper-parameters by name."""
-        return {name: getattr(self, name) for name in self._hyper}
+        return dict(self._hyper)
 
-    def written(self) -> dict[str, Array]:
-        """Return all arrays that a step writes, by their labels."""
-        streams = {"param": self.params, **self.state}
-        return {
-            name + suffix: array
-            for name, stream in streams.items()
-            for suffix, array in zip(self.suffixes, stream, strict=True)
-        }
+    def schedules(self) -> dict[str, Callable[[int], Any]]:
+        """Return the hyper-parameters that are schedules, by name, those of a pair apart."""
+        return {name: value for name, value in _flat(self._hyper) if callable(value)}
 
-    def keep_apart(self, others: Iterable["Group"]) -> None:
-        """Refuse gradients that share memory with what a step of `others` writes."""
-        self._others = {label: array for group in others for label, array in group.written().items()}
+    def values(self, steps: int) -> tuple[Value, ...]:
+        """Return the hyper-parameters of the step after `steps` others, in the rule's order."""
+        if self.plain_values is not None:
+            plain: tuple[Value, ...] = self.plain_values
+            return plain
+        pairs = zip(self.rule.hyper_parameters, self._values, strict=True)
+        return tuple([CHECKS[name](name, value(steps)) if callable(value) else value for name, value in pairs])
+
+    def step_number(self, steps: int) -> int:
+        """Return the number, counted from 1, of the step after `steps` others: of those that all state arrays saw."""
+        number: int = steps - self._born + 1
+        return number
 
     def values_of(self, values: Any, what: str = "grads") -> Sequence[Any]:
         """Return what stands in `values`, which must have the structure of the parameters, for each of them."""
-        if self._listed and isinstance(values, _LISTS):  # what it mostly is
+        if self._listed and isinstance(values, _LISTS):  # the common case
             return values
         if self._single:
             return [values]
@@ -102,31 +138,31 @@ class Group:
             raise ValueError(f"{what}: expected the keys of params, got missing {missing} and unknown {unknown}")
         return [values[key] for key in self._keys]
 
-    def arrays_of(self, grads: Any) -> list[Array]:
-        """Return the gradients as plain arrays; `bind` then runs no code of theirs."""
-        return self._plain(self.values_of(grads))
-
-    def bind(self, values: Sequence[Any]) -> Sweep:
-        """Return a sweep over parameters, gradients and state, or raise before anything is written."""
-        sweep = self._sweep if self._bound_by is _backend.active else None
-        if sweep is not None and sweep.rebind(values):
-            return sweep
-        values = self._plain(values)
-        if sweep is None or not sweep.rebind(values):
-            streams = (self.params, values, *self.state.values())
-            sweep = prepare(("param", "grad", *self.state), streams, self.suffixes, self._others)
-        self._sweep, self._bound_by = sweep, _backend.active
-        return sweep
-
-    def release(self) -> None:
-        """Let go of the gradients."""
-        if self._sweep is not None:
-            self._sweep.release()
-
-    def _plain(self, values: Sequence[Any]) -> list[Array]:
+    def arrays_of(self, values: Sequence[Any]) -> list[Array]:
+        """Return gradients as plain arrays."""
         if len(values) != len(self.params):
             raise ValueError(f"grads: expected {len(self.params)} arrays like params, got {len(values)}")
         return [as_array(value, "grad" + suffix) for value, suffix in zip(values, self.suffixes, strict=True)]
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return a checked hyper-parameter: a plain number, a schedule, or a pair of these."""
+    check = CHECKS.get(name)
+    if check is not None:
+        return value if callable(value) and check is not boolean else check(name, value)
+    single = name.removesuffix("s")
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise TypeError(f"{name}: expected a pair of numbers, got {value!r}")
+    return tuple(_checked(f"{single}{i}", part) for i, part in enumerate(value, start=1))
+
+
+def _flat(hyper: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the hyper-parameters by the names that rules have for them: ``betas`` as ``beta1`` and ``beta2``."""
+    for name, value in hyper.items():
+        if isinstance(value, tuple):
+            yield from ((f"{name.removesuffix('s')}{i}", part) for i, part in enumerate(value, start=1))
+        else:
+            yield name, value
 
 
 def _filled_like(param: Array, value: float) -> Array:
@@ -144,7 +180,7 @@ def is_grouped(params: Any) -> bool:
     return isinstance(params, list | tuple) and any(isinstance(entry, Mapping) for entry in params)
 
 
-def make_groups(params: Any, defaults: Mapping[str, Any]) -> list[Group]:
+def make_groups(params: Any, rule_of: Callable[..., Rule], defaults: Mapping[str, Any], counter: Array) -> list[Group]:
     """Split `params` into groups: a list of mappings with the key ``"params"`` is one, anything else is one group."""
     grouped = is_grouped(params)
     groups: list[Group] = []
@@ -160,12 +196,12 @@ def make_groups(params: Any, defaults: Mapping[str, Any]) -> list[Group]:
             known = ", ".join(defaults)
             raise TypeError(f"params{label}: expected hyper-parameters among {known}, got {sorted(map(str, unknown))}")
         first_number = sum(len(group.params) for group in groups)
-        groups.append(Group(entry["params"], label, first_number, {**defaults, **hyper}))
+        groups.append(Group(entry["params"], label, first_number, rule_of, {**defaults, **hyper}, counter))
     arrays = [array for group in groups for array in group.params]
     names = [name for group in groups for name in group.names]
     if not arrays:
         raise ValueError("params: expected at least one array, got none")
     if len(set(names)) < len(names):
         raise ValueError(f"params: expected distinct names, got {sorted(n for n in set(names) if names.count(n) > 1)}")
-    check_streams(["params"], [arrays], [suffix for group in groups for suffix in group.suffixes])
+    check_parts([Part(["params"], [arrays], [suffix for group in groups for suffix in group.suffixes])])
     return groups

@@ -11,19 +11,21 @@ from typing import Any, cast
 
 import numpy as np
 
+from fastopt._checks import integer
 from fastopt._groups import Group, is_grouped, make_groups
-from fastopt.kernels import _scalars
-from fastopt.kernels._checks import Array, describe
+from fastopt._typing import Array
+from fastopt.kernels import _backend, rules
+from fastopt.kernels._backend import Bound
+from fastopt.kernels._checks import describe
+from fastopt.kernels._step import bind
 from fastopt.kernels._threads import run
+from fastopt.kernels.rules import CHECKS, Rule, Value
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
 Schedule = Callable[[int], float]
 
-
-def _at(hyper: Any, step: int) -> Any:
-    """Value at `step` of a hyper-parameter that may be a schedule."""
-    return hyper(step) if callable(hyper) else hyper
+_STEPS = integer(0, bits=63)
 
 
 class Optimizer:
@@ -47,28 +49,29 @@ class Optimizer:
 
     def __init__(self, params: Any, **defaults: Any) -> None:
         self.params = params
-        self.groups: list[Group] = make_groups(params, defaults)
-        self.steps: int = 0
+        self._counter = np.zeros(1, np.int64)  # of the steps; kernels increase it in the same breath as the arrays
+        self.groups: list[Group] = make_groups(params, self._rule, defaults, self._counter)
         self._one_at_a_time = RLock()
         self._stepping = False
         self._grouped = is_grouped(params)
-        for group in self.groups:
-            group.allocate(*self._states(group))
-            self._scalars(group, 1.0, inf)
-        for group in self.groups:
-            group.keep_apart(other for other in self.groups if other is not group)
+        self._bound: Bound | None = None
+        self._bound_to: Any = None
+        for group in self.groups:  # a schedule that does not fit is refused now
+            group.rule.scalars_of(*group.values(0), 1.0, inf, 1)
 
-    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
-        """Return the rule of `group` and the initial value of each of its state arrays."""
+    @staticmethod
+    def _rule(*args: Any, **hyper: Any) -> Rule:
+        """Return the update rule that hyper-parameters choose."""
         raise NotImplementedError
 
-    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
-        """Return the scalars of the next step of `group`."""
-        raise NotImplementedError
+    @property
+    def steps(self) -> int:
+        """Number of steps done."""
+        return int(self._counter[0])
 
-    def _rate(self, group: Group) -> float:
-        """Return the rate that the next step of `group` will use."""
-        return _scalars.number("lr", _at(group.lr, self.steps))
+    @steps.setter
+    def steps(self, value: int) -> None:
+        self._counter[0] = _STEPS("steps", value)
 
     def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf) -> None:
         """Update the parameters in place; steps that several threads ask for come one after the other.
@@ -76,7 +79,7 @@ class Optimizer:
         Parameters
         ----------
         grads : like `params`
-            Gradients in the structure of the parameters; for groups, a list with one entry a group. Only read.
+            Gradients in the structure of the parameters; for groups, a list with one entry per group. Only read.
         grad_scale : float
             Finite factor on every gradient: for clipping by the norm (see `fastopt.kernels.clip_grad_norm`), loss
             scaling, or -1 to maximize.
@@ -90,41 +93,61 @@ class Optimizer:
         RuntimeError
             A schedule, or a signal handler, called it from within a step.
         """
-        if self._grouped:
-            if not isinstance(grads, list | tuple) or len(grads) != len(self.groups):
-                found = f"{len(grads)} entries" if isinstance(grads, list | tuple) else type(grads).__name__
-                expected = f"a list with an entry for each of {len(self.groups)} groups"
-                raise ValueError(f"grads: expected {expected}, got {found}")
-            if len(grads) == 1:
-                grads = grads[0]
         with self._one_at_a_time:
             if self._stepping:
                 raise RuntimeError("step: called from within a step of the same optimizer")
             self._stepping = True
             try:
-                # A schedule, or whatever else runs code of others, may change arrays: it comes before they are bound.
-                if len(self.groups) == 1:  # by itself: the lists below take a fifth of a step over small arrays
-                    group = self.groups[0]
-                    scalars = self._scalars(group, grad_scale, clip_value)
-                    sweep = group.bind(group.values_of(grads))
-                    self.steps += 1  # before the arrays are written: Ctrl-C is raised when they are
-                    try:
-                        run(sweep, group.rule, scalars)
-                    finally:
-                        sweep.release()
-                else:
-                    all_scalars = [self._scalars(group, grad_scale, clip_value) for group in self.groups]
-                    arrays = [group.arrays_of(values) for group, values in zip(self.groups, grads, strict=True)]
-                    try:
-                        sweeps = [group.bind(values) for group, values in zip(self.groups, arrays, strict=True)]
-                        self.steps += 1
-                        for group, sweep, scalars in zip(self.groups, sweeps, all_scalars, strict=True):
-                            run(sweep, group.rule, scalars)
-                    finally:
-                        for group in self.groups:
-                            group.release()
+                bound, values = self._ready(grads, grad_scale, clip_value)
+                try:
+                    bound.load(values)
+                    run(bound, self._counter)
+                finally:
+                    bound.release()
             finally:
                 self._stepping = False
+
+    def _ready(self, grads: Any, grad_scale: float, clip_value: float) -> tuple[Bound, tuple[tuple[Value, ...], ...]]:
+        """Return the arrays of all groups, bound to their rules, and the hyper-parameters of the next step."""
+        # Schedules, and whatever else runs code of others, may change arrays: they come before these are looked at.
+        if type(grad_scale) is not float or type(clip_value) is not float:
+            grad_scale = CHECKS["grad_scale"]("grad_scale", grad_scale)
+            clip_value = CHECKS["clip_value"]("clip_value", clip_value)
+        steps = self._counter.item()
+        values, given, rules = [], [], []
+        for group in self.groups:
+            own = group.plain_values or group.values(steps)
+            values.append((*own, grad_scale, clip_value, group.step_number(steps)))
+            rules.append(group.rule)
+        if self._grouped:
+            self._check_grouped(grads)
+            for group, own in zip(self.groups, grads, strict=True):
+                given.append(group.values_of(own))
+        else:
+            given.append(self.groups[0].values_of(grads))
+        bound = self._bound if self._bound_to == (_backend.active, rules) else None
+        if bound is None or not bound.rebind(tuple(given)):
+            given = [group.arrays_of(own) for group, own in zip(self.groups, given, strict=True)]
+            if bound is None or not bound.rebind(tuple(given)):
+                parts = [
+                    (group.rule, (group.params, own, *group.state.values()))
+                    for group, own in zip(self.groups, given, strict=True)
+                ]
+                bound = bind(parts, [group.suffixes for group in self.groups])
+                self._bound, self._bound_to = bound, (_backend.active, rules)
+        return bound, tuple(values)
+
+    def _check_grouped(self, grads: Any) -> None:
+        if not isinstance(grads, list | tuple) or len(grads) != len(self.groups):
+            found = f"{len(grads)} entries" if isinstance(grads, list | tuple) else type(grads).__name__
+            expected = f"a list with an entry for each of {len(self.groups)} groups"
+            raise ValueError(f"grads: expected {expected}, got {found}")
+
+    def _rate(self, group: Group) -> float:
+        """Return the rate that the next step of `group` will use."""
+        steps = self.steps
+        lr = group.lr
+        return CHECKS["lr"]("lr", lr(steps)) if callable(lr) else lr
 
     @property
     def lr(self) -> float:
@@ -133,9 +156,9 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: float | Schedule) -> None:
-        checked = value if callable(value) else _scalars.number("lr", value)
+        value = value if callable(value) else CHECKS["lr"]("lr", value)
         for group in self.groups:
-            group.lr = checked
+            group.lr = value
 
     @property
     def schedule(self) -> Schedule | None:
@@ -151,8 +174,8 @@ class Optimizer:
         dict
             ``"steps"``; ``"<state>.<parameter>"`` for every state array; ``"lr.<group>"`` where the rate is a number;
             ``"schedule.<group>.<key>"`` for a schedule of the rate that has state of its own, such as
-            `fastopt.schedules.ReduceOnPlateau`; ``"schedule.momentum.<group>.<key>"`` for one of the momentum, or of
-            the first of Adam's betas. ``np.savez(file, **state)`` saves it.
+            `fastopt.schedules.ReduceOnPlateau`; ``"schedule.<hyper-parameter>.<group>.<key>"`` for one of another
+            hyper-parameter. ``np.savez(file, **state)`` saves it.
 
         Examples
         --------
@@ -196,7 +219,7 @@ class Optimizer:
         rates: dict[int, float] = {}
         for i, group in enumerate(self.groups):
             if f"lr.{i}" in loaded:
-                rates[i] = _scalars.number("lr", loaded.pop(f"lr.{i}"))
+                rates[i] = CHECKS["lr"]("lr", loaded.pop(f"lr.{i}"))
                 schedules.pop(f"schedule.{i}.", None)
             elif not callable(group.lr):
                 raise ValueError(
@@ -216,16 +239,17 @@ class Optimizer:
                     f"state {name!r}: expected shape {array.shape} and dtype {array.dtype}, "
                     f"got {found.shape} and {describe(found.dtype)}"
                 )
-        steps = loaded["steps"]
-        if steps.shape or steps.dtype.kind not in "iu" or steps < 0:
-            raise ValueError(f"state 'steps': expected an integer >= 0, got {steps!r}")
+        try:
+            steps = _STEPS("state 'steps'", loaded["steps"])
+        except TypeError as error:
+            raise ValueError(str(error)) from None
         with self._one_at_a_time:
             self._load_schedules(owners, schedules)
             for name, array in own.items():
                 array[...] = loaded[name]
             for i, rate in rates.items():
                 self.groups[i].lr = rate
-            self.steps = int(steps)
+            self.steps = steps
 
     def _state_arrays(self) -> dict[str, Array]:
         return {
@@ -237,12 +261,12 @@ class Optimizer:
 
     def _schedules(self) -> dict[str, Any]:
         """Return the schedules with state of their own, by what their names in the state begin with."""
-        found: dict[str, Any] = {}
-        for i, group in enumerate(self.groups):
-            hyper = group.hyper_parameters()
-            momentum = hyper["betas"][0] if "betas" in hyper else hyper.get("momentum")
-            found |= {f"schedule.{i}.": group.lr, f"schedule.momentum.{i}.": momentum}
-        return {prefix: value for prefix, value in found.items() if hasattr(value, "load_state_dict")}
+        return {
+            f"schedule.{i}." if name == "lr" else f"schedule.{name}.{i}.": schedule
+            for i, group in enumerate(self.groups)
+            for name, schedule in group.schedules().items()
+            if hasattr(schedule, "load_state_dict")
+        }
 
     @staticmethod
     def _load_schedules(schedules: Mapping[str, Any], states: Mapping[str, dict[str, Any]]) -> None:
@@ -331,30 +355,11 @@ class SGD(Optimizer):
             weight_decay=weight_decay,
         )
 
-    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
-        if _scalars.flag("nesterov", group.nesterov) and group.momentum == 0:
-            raise ValueError(f"momentum: expected a number > 0 with nesterov, got {group.momentum!r}")
-        return ("sgd", {}) if group.momentum == 0 else ("momentum", {"momentum_buffer": 0.0})
-
-    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
-        lr, momentum = _at(group.lr, self.steps), _at(group.momentum, self.steps)
-        if group.rule == "sgd":
-            _scalars.number("dampening", group.dampening)
-            _scalars.flag("lr_in_velocity", group.lr_in_velocity)
-            if momentum:
-                raise ValueError(f"momentum: expected 0, since the optimizer was built without it, got {momentum!r}")
-            return _scalars.sgd(lr, group.weight_decay, grad_scale, clip_value)
-        return _scalars.momentum(
-            lr,
-            momentum,
-            group.dampening,
-            group.nesterov,
-            group.lr_in_velocity,
-            self.steps == 0,
-            group.weight_decay,
-            grad_scale,
-            clip_value,
-        )
+    @staticmethod
+    def _rule(momentum: Any, nesterov: bool, **_: Any) -> Rule:
+        if nesterov and momentum == 0:
+            raise ValueError(f"momentum: expected a number > 0 with nesterov, got {momentum!r}")
+        return rules.SGD if momentum == 0 else rules.MOMENTUM
 
 
 class Adagrad(Optimizer):
@@ -420,18 +425,14 @@ class Adagrad(Optimizer):
             weight_decay=weight_decay,
         )
 
-    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
-        start = _scalars.number("initial_accumulator_value", group.initial_accumulator_value)
-        return "adagrad", {"sum": start}
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.ADAGRAD
 
     def _rate(self, group: Group) -> float:
-        lr = _scalars.number("lr", _at(group.lr, self.steps))
-        return lr / (1.0 + self.steps * _scalars.number("lr_decay", group.lr_decay))
-
-    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
-        return _scalars.adagrad(
-            self._rate(group), group.eps, group.eps_in_sqrt, group.weight_decay, grad_scale, clip_value
-        )
+        values = (*group.values(self.steps), 1.0, inf, self.steps + 1)
+        rate: float = dict(zip(group.rule.scalar_names, group.rule.scalars_of(*values), strict=True))["lr"]
+        return rate
 
 
 class RMSprop(Optimizer):
@@ -509,28 +510,11 @@ class RMSprop(Optimizer):
             weight_decay=weight_decay,
         )
 
-    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
-        start = _scalars.number("initial_accumulator_value", group.initial_accumulator_value)
-        rule, states = "rmsprop", {"square_avg": start}
-        if _scalars.flag("centered", group.centered):
-            rule, states = rule + "_centered", states | {"grad_avg": 0.0}
-        if group.momentum != 0:
-            rule, states = rule + "_momentum", states | {"momentum_buffer": 0.0}
-        return rule, states
-
-    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
-        return _scalars.rmsprop(
-            _at(group.lr, self.steps),
-            group.alpha,
-            group.eps,
-            group.eps_in_sqrt,
-            _at(group.momentum, self.steps),
-            "momentum_buffer" in group.state,
-            group.lr_in_velocity,
-            group.weight_decay,
-            grad_scale,
-            clip_value,
-        )
+    @staticmethod
+    def _rule(momentum: Any, centered: bool, **_: Any) -> Rule:
+        if momentum == 0:
+            return rules.RMSPROP_CENTERED if centered else rules.RMSPROP
+        return rules.RMSPROP_CENTERED_MOMENTUM if centered else rules.RMSPROP_MOMENTUM
 
 
 class Adam(Optimizer):
@@ -555,6 +539,8 @@ class Adam(Optimizer):
         Divide by the largest second moment so far.
     weight_decay : float
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``, as `AdamW` does.
 
     Raises
     ------
@@ -576,8 +562,6 @@ class Adam(Optimizer):
     (array([ 0.039, -1.014]), 0.490196)
     """
 
-    _decoupled = False
-
     def __init__(
         self,
         params: Any,
@@ -588,32 +572,22 @@ class Adam(Optimizer):
         eps_hat: bool = False,
         amsgrad: bool = False,
         weight_decay: float = 0.0,
+        decoupled: bool = False,
     ) -> None:
         super().__init__(
-            params, lr=lr, betas=betas, eps=eps, eps_hat=eps_hat, amsgrad=amsgrad, weight_decay=weight_decay
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            eps_hat=eps_hat,
+            amsgrad=amsgrad,
+            weight_decay=weight_decay,
+            decoupled=decoupled,
         )
 
-    def _states(self, group: Group) -> tuple[str, dict[str, float]]:
-        if not isinstance(group.betas, list | tuple) or len(group.betas) != 2:
-            raise TypeError(f"betas: expected a pair of numbers, got {group.betas!r}")
-        states = {"exp_avg": 0.0, "exp_avg_sq": 0.0}
-        amsgrad = _scalars.flag("amsgrad", group.amsgrad)
-        return ("amsgrad", states | {"max_exp_avg_sq": 0.0}) if amsgrad else ("adam", states)
-
-    def _scalars(self, group: Group, grad_scale: float, clip_value: float) -> tuple[float, ...]:
-        beta1, beta2 = group.betas
-        return _scalars.adam(
-            self.steps + 1,
-            _at(group.lr, self.steps),
-            _at(beta1, self.steps),
-            beta2,
-            group.eps,
-            group.eps_hat,
-            group.weight_decay,
-            self._decoupled,
-            grad_scale,
-            clip_value,
-        )
+    @staticmethod
+    def _rule(amsgrad: bool, **_: Any) -> Rule:
+        return rules.AMSGRAD if amsgrad else rules.ADAM
 
 
 class AdamW(Adam):
@@ -645,8 +619,6 @@ class AdamW(Adam):
     array([ 0.85, -1.8 ])
     """
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Any,
@@ -658,4 +630,13 @@ class AdamW(Adam):
         amsgrad: bool = False,
         weight_decay: float = 1e-2,
     ) -> None:
-        super().__init__(params, lr, betas=betas, eps=eps, eps_hat=eps_hat, amsgrad=amsgrad, weight_decay=weight_decay)
+        super().__init__(
+            params,
+            lr,
+            betas=betas,
+            eps=eps,
+            eps_hat=eps_hat,
+            amsgrad=amsgrad,
+            weight_decay=weight_decay,
+            decoupled=True,
+        )

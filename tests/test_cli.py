@@ -231,7 +231,7 @@ def test_a_network_that_learned_nothing_gets_a_hint(run, words, found):
 
 
 def test_a_network_that_got_worse_gets_a_hint(run):
-    words = ["--batch-size", 8, "--schedule", "piecewise-constant:boundaries=1ep,values=0.1/0.8"]
+    words = ["--batch-size", 8, "--schedule", "piecewise-constant:boundaries=1ep,values=0.1/0.6"]
     _, out, _ = run("train", "digits", "--optimizer", "sgd", *words, "--epochs", 2, "--no-plot")
     [hint] = re.findall("^hint +(.*)$", out, re.MULTILINE)
     assert hint.startswith("the loss is higher than in the beginning; ")

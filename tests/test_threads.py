@@ -12,8 +12,8 @@ from harness import assert_same_bits, run_python
 
 import fastopt
 from fastopt import kernels
-from fastopt.kernels import _backend, _threads
-from fastopt.kernels._sweep import prepare
+from fastopt.kernels import _backend, _threads, rules
+from fastopt.kernels._step import bind
 
 THREADS = 4
 
@@ -134,12 +134,15 @@ def test_ranges_cover_everything_once(set_threads, threads, size):
 
 @pytest.mark.skipif(_backend.active.name != "cython", reason="the other backends share out in Python")
 @pytest.mark.parametrize("length", [1, 7, 1000, 4000, 5000])
-def test_a_sweep_shared_by_threads_does_everything_once(length):
+def test_a_step_shared_by_threads_does_everything_once(length):
     params, grads = [np.zeros(3000), np.zeros(1000, np.float32)], [np.ones(3000), np.ones(1000, np.float32)]
-    sweep = _backend.active.bind((params, grads))
+    counter = np.zeros(1, np.int64)
+    bound = _backend.active.bind(((rules.SGD, (params, grads)),))
+    bound.load(((0.5, 0.0, 1.0, np.inf, 1),))
     for step in range(1, 11):
-        shared = sweep.share("sgd", (1.0, np.inf, 0.0, 0.5), length)
+        shared = bound.share(length, counter)
         in_threads(shared.take, shared.take, shared.finish)
+        assert counter == [step]
         for param in params:
             assert (param == -0.5 * step).all()
 
@@ -260,11 +263,8 @@ def test_interrupts_at_any_moment(stride):
     assert (code, out) == (0, ["end"]), err
 
 
-@pytest.mark.parametrize("name", ["cython", "numpy"])
-def test_a_range_of_strided_arrays_leaves_the_others_alone(monkeypatch, name):
+def test_a_range_of_strided_arrays_leaves_the_others_alone(monkeypatch):
     """What another thread writes to its range, at whatever moment, is not written back from a buffer of this one."""
-    if name == "cython" and _backend.active.name != "cython":
-        pytest.skip("this installation has no compiled kernels")
     param, make = np.zeros(40_000)[::2], np.nditer
 
     def nditer(operands, *args, **options):
@@ -272,10 +272,11 @@ def test_a_range_of_strided_arrays_leaves_the_others_alone(monkeypatch, name):
         operands[0][:9000] = 7.0
         return made
 
-    with _backend.using(name):
-        sweep = prepare(("param", "grad"), (param, np.ones(20_000)))
+    with _backend.using("numpy"):
+        bound = bind([(rules.SGD, ([param], [np.ones(20_000)]))], [[""]])
+        bound.load(((0.5, 0.0, 1.0, np.inf, 1),))
         monkeypatch.setattr(np, "nditer", nditer)
-        sweep.run("sgd", (1.0, np.inf, 0.0, 0.5), 9000, 20_000)
+        bound.run_range(9000, 20_000)
     assert (param[:9000] == 7.0).all()
     assert (param[9000:] == -0.5).all()
 

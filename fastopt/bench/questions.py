@@ -18,8 +18,8 @@ from fastopt.bench import shapes
 from fastopt.bench.peers import BACKENDS, CONTENDERS, LIMIT, Contender, Maker
 from fastopt.bench.problem import Problem, Shape, Step
 from fastopt.bench.rules import BETA1, BETA2, EPS, LR, RULES
-from fastopt.kernels import _scalars
-from fastopt.kernels._sweep import prepare
+from fastopt.kernels._step import bind
+from fastopt.kernels.rules import ADAM
 
 Level = Literal["quick", "default", "full"]
 
@@ -236,21 +236,11 @@ def adam_step(problem: Problem) -> Step:
 
 
 def kernel_alone(problem: Problem) -> Step:
-    """Arithmetic alone: a sweep over arrays that are checked and bound beforehand."""
-    sweep = prepare(("param", "grad", *problem.rule.states), problem.arguments)
-    scalars = _scalars.adam(
-        step=1,
-        lr=LR,
-        beta1=BETA1,
-        beta2=BETA2,
-        eps=EPS,
-        eps_hat=False,
-        weight_decay=0.0,
-        decoupled=False,
-        grad_scale=1.0,
-        clip_value=math.inf,
-    )
-    return Step(partial(sweep.run, "adam", scalars, 0, problem.size))
+    """Arithmetic alone: arrays that are checked and bound beforehand."""
+    streams = [stream if isinstance(stream, list) else [stream] for stream in problem.arguments]
+    bound = bind([(ADAM, streams)], [[""] * len(streams[0])])
+    bound.load(((LR, BETA1, BETA2, EPS, False, 0.0, False, 1.0, math.inf, 1),))
+    return Step(bound.run)
 
 
 def overhead(level: Level, threads: int) -> Iterator[Question]:

@@ -281,11 +281,9 @@ def describe_network(net: "Network") -> str:
 def describe_optimizer(optimizer: Any) -> str:
     """Say in a line what the optimizer is, with the settings that matter."""
     shown = [type(optimizer).__name__]
-    hidden = ("rule", "params", "names", "state", "suffixes")
-    for name, value in vars(optimizer.groups[0]).items():
-        if name.startswith("_") or name in hidden or value is False or (value == 0 and name != "lr"):
-            continue
-        shown.append(f"{name} {short(value)}")
+    for name, value in optimizer.groups[0].hyper_parameters().items():
+        if value is not False and (value != 0 or name == "lr"):
+            shown.append(f"{name} {short(value)}")
     return ", ".join(shown)
 
 

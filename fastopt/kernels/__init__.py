@@ -23,22 +23,15 @@ from collections.abc import Sequence
 from math import inf
 from typing import Any
 
-from fastopt.kernels import _backend, _scalars, _threads
-from fastopt.kernels._checks import Array
+from fastopt._checks import boolean
+from fastopt._typing import Array
+from fastopt.kernels import _backend, _threads, rules
 from fastopt.kernels._norm import Clipping, clip_grad_norm
-from fastopt.kernels._sweep import prepare
+from fastopt.kernels._step import apply_carefully
 
 __all__ = ["Clipping", "adagrad", "adam", "adamw", "clip_grad_norm", "momentum", "rmsprop", "sgd"]
 
 Arrays = Array | Sequence[Array]
-
-_ADAM = ("param", "grad", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-
-
-def _apply(rule: str, names: tuple[str, ...], arrays: tuple[Any, ...], scalars: tuple[float, ...]) -> None:
-    backend = _backend.active
-    if not backend.apply(rule, arrays, scalars, _threads.MIN_SIZE):
-        _threads.run(backend.bind(arrays) or prepare(names, arrays), rule, scalars)
 
 
 def sgd(
@@ -81,7 +74,9 @@ def sgd(
     >>> param
     array([0.95, 2.05])
     """
-    _apply("sgd", ("param", "grad"), (param, grad), _scalars.sgd(lr, weight_decay, grad_scale, clip_value))
+    arrays, values = (param, grad), (lr, weight_decay, grad_scale, clip_value, 1)
+    if not _backend.active.apply(rules.SGD, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rules.SGD, arrays, values)
 
 
 def momentum(
@@ -158,10 +153,11 @@ def momentum(
     >>> param, buffer
     (array([0.855, 2.145]), array([ 0.95, -0.95]))
     """
-    scalars = _scalars.momentum(
-        lr, momentum, dampening, nesterov, lr_in_velocity, first_step, weight_decay, grad_scale, clip_value
-    )
-    _apply("momentum", ("param", "grad", "momentum_buffer"), (param, grad, momentum_buffer), scalars)
+    step = 1 if boolean("first_step", first_step) else 2  # the rule needs no more of it
+    arrays = (param, grad, momentum_buffer)
+    values = (lr, momentum, dampening, nesterov, lr_in_velocity, weight_decay, grad_scale, clip_value, step)
+    if not _backend.active.apply(rules.MOMENTUM, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rules.MOMENTUM, arrays, values)
 
 
 def adagrad(
@@ -219,8 +215,9 @@ def adagrad(
     >>> param.round(6), sum
     (array([0.9, 2.1]), array([ 9., 16.]))
     """
-    scalars = _scalars.adagrad(lr, eps, eps_in_sqrt, weight_decay, grad_scale, clip_value)
-    _apply("adagrad", ("param", "grad", "sum"), (param, grad, sum), scalars)
+    values = (lr, 0.0, eps, eps_in_sqrt, weight_decay, grad_scale, clip_value, 1)  # the rate does not decay here
+    if not _backend.active.apply(rules.ADAGRAD, (param, grad, sum), values, _threads.MIN_SIZE):
+        apply_carefully(rules.ADAGRAD, (param, grad, sum), values)
 
 
 def rmsprop(
@@ -301,26 +298,16 @@ def rmsprop(
     >>> param.round(4), square_avg.round(4)
     (array([0.9684, 2.0316]), array([0.9, 1.6]))
     """
-    names: tuple[str, ...] = ("param", "grad", "square_avg")
+    values = (lr, alpha, eps, eps_in_sqrt, momentum, lr_in_velocity, weight_decay, grad_scale, clip_value, 1)
     arrays: tuple[Any, ...] = (param, grad, square_avg)
-    rule = "rmsprop"
+    rule = rules.RMSPROP
     if grad_avg is not None:
-        names, arrays, rule = (*names, "grad_avg"), (*arrays, grad_avg), rule + "_centered"
+        rule, arrays = rules.RMSPROP_CENTERED, (*arrays, grad_avg)
     if momentum_buffer is not None:
-        names, arrays, rule = (*names, "momentum_buffer"), (*arrays, momentum_buffer), rule + "_momentum"
-    scalars = _scalars.rmsprop(
-        lr,
-        alpha,
-        eps,
-        eps_in_sqrt,
-        momentum,
-        momentum_buffer is not None,
-        lr_in_velocity,
-        weight_decay,
-        grad_scale,
-        clip_value,
-    )
-    _apply(rule, names, arrays, scalars)
+        rule = rules.RMSPROP_MOMENTUM if grad_avg is None else rules.RMSPROP_CENTERED_MOMENTUM
+        arrays = (*arrays, momentum_buffer)
+    if not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values)
 
 
 def adam(
@@ -407,14 +394,13 @@ def adam(
     >>> params[1].round(6)
     array([0.9, 0.9, 0.9])
     """
-    arrays: tuple[Arrays, ...] = (param, grad, exp_avg, exp_avg_sq)
+    values = (lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value, step)
+    arrays: tuple[Any, ...] = (param, grad, exp_avg, exp_avg_sq)
+    rule = rules.ADAM
     if max_exp_avg_sq is not None:
-        arrays = (*arrays, max_exp_avg_sq)
-    if not _backend.active.apply_adam(
-        arrays, _threads.MIN_SIZE, step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value
-    ):
-        scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value)
-        _apply("adam" if max_exp_avg_sq is None else "amsgrad", _ADAM[: len(arrays)], arrays, scalars)
+        rule, arrays = rules.AMSGRAD, (*arrays, max_exp_avg_sq)
+    if not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values)
 
 
 def adamw(
@@ -464,11 +450,10 @@ def adamw(
     >>> param.round(6)
     array([0.85, 2.  ])
     """
-    arrays: tuple[Arrays, ...] = (param, grad, exp_avg, exp_avg_sq)
+    values = (lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value, step)
+    arrays: tuple[Any, ...] = (param, grad, exp_avg, exp_avg_sq)
+    rule = rules.ADAM
     if max_exp_avg_sq is not None:
-        arrays = (*arrays, max_exp_avg_sq)
-    if not _backend.active.apply_adam(
-        arrays, _threads.MIN_SIZE, step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value
-    ):
-        scalars = _scalars.adam(step, lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value)
-        _apply("adam" if max_exp_avg_sq is None else "amsgrad", _ADAM[: len(arrays)], arrays, scalars)
+        rule, arrays = rules.AMSGRAD, (*arrays, max_exp_avg_sq)
+    if not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values)

@@ -2,12 +2,13 @@
 
 import importlib.util
 import os
-import platform
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Protocol
+
+from fastopt._typing import Array
+from fastopt.kernels.rules import RULES, Rule
 
 BACKENDS = ("cython", "numba", "numpy")
 ISAS = ("v4", "v3", "baseline")
@@ -16,8 +17,47 @@ ISAS = ("v4", "v3", "baseline")
 _HOW_TO_COMPILE = "install a C compiler, then pip install --force-reinstall --no-cache-dir fastopt"
 
 
+class Bound(Protocol):
+    """Arrays, looked at and ready for their rules. A step is `load`, `rebind`, `run` and `release`, in this order."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements of all parameters."""
+        ...
+
+    def load(self, values: tuple[tuple[Any, ...], ...]) -> None:
+        """Make the scalars of the next step from the hyper-parameters of each part, in their rule's order."""
+
+    def rebind(self, grads: tuple[Sequence[Any], ...]) -> bool:
+        """Take other gradients, a sequence per part; return whether they and all bound arrays need no closer look."""
+        ...
+
+    def run(self, counter: Array | None = None) -> None:
+        """Update all arrays; `counter`, an array of one int64, is increased together with them."""
+
+    def share(self, length: int, counter: Array | None = None) -> "Shared | None":
+        """Return `run` as work for several threads, in ranges of `length`; None where Python has to share it out."""
+        ...
+
+    def run_range(self, start: int, stop: int) -> None:
+        """Update the elements from `start` up to `stop` of all parameters laid end to end."""
+
+    def release(self) -> None:
+        """Let go of the gradients."""
+
+
+class Shared(Protocol):
+    """A step that several threads do together, range by range."""
+
+    def take(self) -> None:
+        """Do ranges until none is left."""
+
+    def finish(self) -> None:
+        """Do ranges until none is left, and wait for those of other threads; to be called once."""
+
+
 class Backend(Protocol):
-    """What a backend module offers."""
+    """One way to run the loops."""
 
     @property
     def name(self) -> str:
@@ -29,38 +69,17 @@ class Backend(Protocol):
         """Of the compiled kernels, one of `ISAS`."""
         ...
 
-    @property
-    def TAKES_ANY_LENGTH(self) -> bool:
-        """Whether `update` is best given arrays as long as they come, rather than short enough for the cache."""
+    def apply(self, rule: Rule, arrays: tuple[Any, ...], values: tuple[Any, ...], limit: int) -> bool:
+        """Update fewer than `limit` elements of ordinary arrays at once; return whether that was possible."""
         ...
 
-    def apply(self, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...], limit: int) -> bool:
-        """Bind and sweep fewer than `limit` elements of ordinary arrays at once; return whether it was done."""
+    def bind(self, parts: tuple[tuple[Rule, Sequence[Sequence[Any]]], ...], trusted: bool = False) -> Bound | None:
+        """Return arrays ready for their rules, or None where they need a closer look; trusted ones have had it."""
         ...
 
-    @property
-    def apply_adam(self) -> Callable[..., bool]:
-        """Do what `apply` does for Adam, or with five arrays AMSGrad: arrays, limit, arguments of `_scalars.adam`."""
-        ...
-
-    @property
-    def adam_scalars(self) -> Callable[..., tuple[float, ...] | None]:
-        """Return what `_scalars.adam` returns, or None for arguments that need a check."""
-        ...
-
-    def bind(self, streams: tuple[Any, ...], others: tuple[Any, ...] = ()) -> Any:
-        """Return a sweep over ordinary arrays, or None where they need the chunked one.
-
-        Gradients must not overlap `others` either, which are written at the same step.
-        """
-        ...
-
-    def sums_of_squares(self, arrays: tuple[Any, ...], start: int, stop: int) -> list[float] | None:
+    def sums_of_squares(self, arrays: tuple[Array, ...], start: int, stop: int) -> list[float] | None:
         """Return the sums of squares of blocks of elements, or None for arrays that need the general way."""
         ...
-
-    def update(self, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...]) -> None:
-        """Apply `rule` to contiguous one-dimensional arrays of one dtype."""
 
 
 def load(name: str, isa: str | None = None) -> Backend:
@@ -82,12 +101,13 @@ def load(name: str, isa: str | None = None) -> Backend:
     if name == "numpy":
         from fastopt.kernels import _numpy
 
-        return _numpy
+        return _numpy.BACKEND
     if importlib.util.find_spec("numba") is None:
         raise ImportError('the numba backend needs numba: pip install "fastopt[numba]"')
     from fastopt.kernels import _numba
 
-    return _numba
+    backend: Backend = _numba.BACKEND
+    return backend
 
 
 def _load_compiled(isa: str | None) -> Backend:
@@ -103,13 +123,13 @@ def _load_compiled(isa: str | None) -> Backend:
     if isa is not None and ISAS.index(isa) < ISAS.index(best):
         raise ImportError(f"the {isa} kernels cannot run: this processor or operating system supports {best} at best")
     if isa is not None:
-        return compiled.Kernels(isa)
+        return compiled.Kernels(isa, RULES)
     for candidate in ISAS[ISAS.index(best) : -1]:
         try:
-            return compiled.Kernels(candidate)
+            return compiled.Kernels(candidate, RULES)
         except ImportError:  # built by a compiler that does not know it
             continue
-    return compiled.Kernels("baseline")
+    return compiled.Kernels("baseline", RULES)
 
 
 def _choose() -> Backend:
@@ -150,67 +170,3 @@ def using(name: str, isa: str | None = None) -> Iterator[Backend]:
         yield active
     finally:
         active = before
-
-
-@overload
-def show_config(mode: Literal["stdout"] = ...) -> None: ...
-@overload
-def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
-def show_config(mode: str = "stdout") -> dict[str, Any] | None:
-    """Show which kernels run: backend, instruction set, threads and versions.
-
-    Parameters
-    ----------
-    mode : {"stdout", "dicts"}
-        Print the configuration, or return it as a dictionary (as `numpy.show_config` does).
-
-    Returns
-    -------
-    dict or None
-        With ``mode="dicts"``: keys ``fastopt``, ``backend``, ``instruction_set``, ``threads``, ``backends``
-        (those that can be had here), ``numpy``, ``python`` and ``machine``.
-
-    Raises
-    ------
-    ValueError
-        `mode` is neither of the two.
-
-    Examples
-    --------
-    >>> import fastopt
-    >>> fastopt.show_config("dicts")["backend"] in ("cython", "numba", "numpy")
-    True
-    """
-    if mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode: expected 'stdout' or 'dicts', got {mode!r}")
-    import numpy as np
-
-    from fastopt._version import __version__
-    from fastopt.kernels._threads import get_num_threads
-
-    config = {
-        "fastopt": __version__,
-        "backend": active.name,
-        "instruction_set": active.isa,
-        "threads": get_num_threads(),
-        "backends": [name for name in BACKENDS if _can_load(name)],
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-    if mode == "dicts":
-        return config
-    for key, value in config.items():
-        shown = ", ".join(value) if isinstance(value, list) else value
-        sys.stdout.write(f"{key.replace('_', ' '):<16} {shown if shown is not None else '-'}\n")
-    return None
-
-
-def _can_load(name: str) -> bool:
-    if name == "numba":  # whose import takes long
-        return importlib.util.find_spec("numba") is not None
-    try:
-        load(name)
-    except ImportError:
-        return False
-    return True

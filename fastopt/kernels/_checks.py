@@ -4,14 +4,13 @@ The compiled backend recognises the ordinary good case by itself; what it does n
 refused or handed on as plain arrays. So there is one place that words errors, whatever the backend.
 """
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from fastopt._typing import Array
 
 # The gradient is the second stream of every rule, and the only one that is not written.
 GRAD = 1
@@ -73,39 +72,37 @@ def as_streams(names: Sequence[str], values: Sequence[object]) -> tuple[list[lis
     return streams, suffixes
 
 
-def check_streams(
-    names: Sequence[str],
-    streams: Sequence[Sequence[Array]],
-    suffixes: Sequence[str],
-    others: Mapping[str, Array] = MappingProxyType({}),
-) -> None:
-    """Refuse any tensor that a sweep could not update: the first stream sets what the others must look like.
+class Part(NamedTuple):
+    """Tensors that share a rule: the names of their streams, the streams, and the suffix that names each tensor."""
 
-    Every stream but "grad" is written, and so are `others`, by their labels, which are not checked themselves.
+    names: Sequence[str]
+    streams: Sequence[Sequence[Array]]
+    suffixes: Sequence[str]
+
+
+def check_parts(parts: Iterable[Part]) -> None:
+    """Refuse any tensor that a step could not update: the first stream sets what the others must look like.
+
+    Every stream but the gradient is written, and may share memory with no other array of any part.
     """
     spans: list[_Span] = []
-    for name, stream in zip(names, streams, strict=True):
-        written = name != "grad"
-        for array, model, suffix in zip(stream, streams[0], suffixes, strict=True):
-            label = name + suffix
-            check_dtype(model, label)
-            if array.dtype != model.dtype:
-                raise TypeError(
-                    f"{label}: expected dtype {model.dtype} like {names[0]}{suffix}, got {describe(array.dtype)}"
-                )
-            if array.shape != model.shape:
-                raise ValueError(f"{label}: expected shape {model.shape} like {names[0]}{suffix}, got {array.shape}")
-            if written and not array.flags.writeable:
-                raise ValueError(f"{label}: expected a writable array, got a read-only one")
-            if written and array.size and _overlaps_itself(array):
-                raise ValueError(
-                    f"{label}: expected elements that share no memory, got strides {array.strides} for {array.shape}"
-                )
-            if array.size:
-                spans.append(_Span(*byte_bounds(array), len(spans), label, array, written))
-    for label, array in others.items():
-        if array.size:
-            spans.append(_Span(*byte_bounds(array), -1, label, array, written=True))
+    for part in parts:
+        for s, (name, stream) in enumerate(zip(part.names, part.streams, strict=True)):
+            written = s != GRAD
+            for array, model, suffix in zip(stream, part.streams[0], part.suffixes, strict=True):
+                label, like = name + suffix, part.names[0] + suffix
+                check_dtype(model, label)
+                if array.dtype != model.dtype:
+                    raise TypeError(f"{label}: expected dtype {model.dtype} like {like}, got {describe(array.dtype)}")
+                if array.shape != model.shape:
+                    raise ValueError(f"{label}: expected shape {model.shape} like {like}, got {array.shape}")
+                if written and not array.flags.writeable:
+                    raise ValueError(f"{label}: expected a writable array, got a read-only one")
+                if written and array.size and _overlaps_itself(array):
+                    strides = f"strides {array.strides} for {array.shape}"
+                    raise ValueError(f"{label}: expected elements that share no memory, got {strides}")
+                if array.size:
+                    spans.append(_Span(*byte_bounds(array), len(spans), label, array, written))
     _refuse_overlap(spans)
 
 

@@ -1,18 +1,25 @@
-"""What src/sweep.pyx offers; see `fastopt.kernels._backend.Backend`."""
+"""What src/bind.pyx offers; see `fastopt.kernels._backend`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from typing_extensions import disjoint_base
 
+from fastopt._typing import Array
+from fastopt.kernels.rules import Rule
+
+KINDS: dict[str, int]
+
 @disjoint_base
-class Sweep:
+class Bound:
     @property
     def size(self) -> int: ...
-    def rebind(self, /, grads: Iterable[object]) -> bool: ...
+    def load(self, /, values: tuple[tuple[Any, ...], ...]) -> None: ...
+    def rebind(self, /, grads: tuple[Sequence[Any], ...]) -> bool: ...
     def release(self, /) -> None: ...
-    def run(self, /, rule: str, scalars: tuple[float, ...], start: int, stop: int) -> None: ...
-    def share(self, /, rule: str, scalars: tuple[float, ...], length: int) -> Shared: ...
+    def run(self, /, counter: Array | None = None) -> None: ...
+    def run_range(self, /, start: int, stop: int) -> None: ...
+    def share(self, /, length: int, counter: Array | None = None) -> Shared: ...
 
 @disjoint_base
 class Shared:
@@ -25,42 +32,11 @@ class Kernels:
     def name(self) -> str: ...
     @property
     def isa(self) -> str: ...
-    @property
-    def TAKES_ANY_LENGTH(self) -> bool: ...
-    def __init__(self, isa: str) -> None: ...
-    def bind(self, /, streams: tuple[object, ...], others: tuple[object, ...] = ...) -> Sweep | None: ...
-    def apply(self, /, rule: str, arrays: tuple[object, ...], scalars: tuple[float, ...], limit: int) -> bool: ...
-    def apply_adam(
-        self,
-        /,
-        arrays: tuple[object, ...],
-        limit: int,
-        step: object,
-        lr: object,
-        beta1: object,
-        beta2: object,
-        eps: object,
-        eps_hat: object,
-        weight_decay: object,
-        decoupled: bool,
-        grad_scale: object,
-        clip_value: object,
-    ) -> bool: ...
-    def adam_scalars(
-        self,
-        /,
-        step: object,
-        lr: object,
-        beta1: object,
-        beta2: object,
-        eps: object,
-        eps_hat: object,
-        weight_decay: object,
-        decoupled: bool,
-        grad_scale: object,
-        clip_value: object,
-    ) -> tuple[float, float, float, float, float, float, float, float] | None: ...
+    def __init__(self, isa: str, rules: Iterable[Rule]) -> None: ...
+    def apply(self, /, rule: Rule, arrays: tuple[Any, ...], values: tuple[Any, ...], limit: int) -> bool: ...
+    def bind(
+        self, /, parts: tuple[tuple[Rule, Sequence[Sequence[Any]]], ...], trusted: bool = False
+    ) -> Bound | None: ...
     def sums_of_squares(self, /, arrays: tuple[object, ...], start: int, stop: int) -> list[float] | None: ...
-    def update(self, /, rule: str, arrays: tuple[Any, ...], scalars: tuple[float, ...]) -> None: ...
 
 def best_isa() -> Literal["baseline", "v3", "v4"]: ...

@@ -11,14 +11,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastopt.kernels import _backend, _scalars, _threads
-from fastopt.kernels._checks import Array, as_array, check_dtype
+from fastopt._checks import real
+from fastopt._typing import Array
+from fastopt.kernels import _backend, _threads
+from fastopt.kernels._checks import as_array, check_dtype
+from fastopt.kernels.rules import CHECKS
 
 BLOCK = 65536
 LANES = 16
 
 # Below this, squares of float64 gradients may have been lost to underflow.
 _TINY = 1e-250
+
+
+_MAX_NORM = real(at_least=0.0, infinite=True, booleans=True)
 
 
 class Clipping(NamedTuple):
@@ -81,7 +87,7 @@ def clip_grad_norm(
     >>> weights.round(6)
     array([-0.6,  0.8])
     """
-    max_norm, eps = _scalars.number("max_norm", max_norm), _scalars.number("eps", eps)
+    max_norm, eps = _MAX_NORM("max_norm", max_norm), CHECKS["eps"]("eps", eps)
     norm = _norm(_gradients(grad))
     if not norm < inf:
         return Clipping(norm, float("nan"))

@@ -1,6 +1,6 @@
-"""The update rules as Numba loops: twins of those in ``src/rules.pyx``, for machines without a C compiler.
+"""The Numba backend: the loops jitted, for machines without a C compiler.
 
-The scalars come in the arrays' own type, so that nothing is computed in a wider one; `error_model="numpy"` keeps a
+The scalars are cast to the arrays' own type, so that nothing is computed in a wider one; `error_model="numpy"` keeps a
 division from raising, which is what lets the loops vectorize; there is no `fastmath`, which would change the bits.
 """
 
@@ -8,7 +8,8 @@ division from raising, which is what lets the loops vectorize; there is no `fast
 # (an intrinsic is not called with the typing context that it is defined with)
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable
+from itertools import combinations
 from math import sqrt
 from typing import Any
 
@@ -18,12 +19,13 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-name = "numba"
-isa = None
-TAKES_ANY_LENGTH = True
+from fastopt._typing import Array
+from fastopt.kernels import loops
+from fastopt.kernels._bound import Interpreted, Update
+from fastopt.kernels.rules import Rule, with_globals
 
 
-def compiled(function):
+def compiled(function: Callable[..., Any]) -> Any:
     """Have Numba compile `function` at its first call, and keep the machine code where there is a place for it."""
     try:
         return njit(nogil=True, error_model="numpy", cache=True)(function)
@@ -32,132 +34,76 @@ def compiled(function):
 
 
 @compiled
-def clip(x, limit):
+def _clip(x, limit):
     x = -limit if x < -limit else x
     return limit if x > limit else x
 
 
 @compiled
-def sgd(p, g, scale, limit, decay, lr):
-    for i in range(p.size):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        p[i] -= lr * grad
+def _maximum(a, b):
+    return a if (a > b) | (a != a) else b
 
 
 @compiled
-def momentum(p, g, b, scale, limit, decay, mu, a, c1, c2):
-    for i in range(p.size):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        b[i] = mu * b[i] + a * grad
-        p[i] -= c1 * b[i] + c2 * grad
+def _nonnegative(x):
+    return type(x)(0) if x < 0 else x
 
 
 @compiled
-def adagrad(p, g, s, scale, limit, decay, lr, eps_in, eps_out):
-    for i in range(p.size):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        s[i] += grad * grad
-        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+def _sign(x):
+    return type(x)(1) if x > 0 else type(x)(-1) if x < 0 else x - x  # 0 for both zeros
 
 
-@compiled
-def rmsprop(p, g, s, scale, limit, decay, a, eps_in, eps_out, lr):
-    for i in range(p.size):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        s[i] += a * (grad * grad - s[i])
-        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+_FUNCTIONS = {"sqrt": sqrt, "clip": _clip, "maximum": _maximum, "nonnegative": _nonnegative, "sign": _sign}
 
 
-@compiled
-def rmsprop_momentum(p, g, s, b, scale, limit, decay, a, eps_in, eps_out, mu, k, lr):
-    for i in range(p.size):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        s[i] += a * (grad * grad - s[i])
-        b[i] = mu * b[i] + k * grad / (sqrt(s[i] + eps_in) + eps_out)
-        p[i] -= lr * b[i]
+class Numba(Interpreted):
+    """The loops, jitted by Numba."""
+
+    name = "numba"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: dict[Rule, Any] = {}
+
+    def make_update(self, rule: Rule) -> Update:
+        """Return the update of contiguous one-dimensional arrays of one dtype, in place."""
+        entry = self._entries[rule] = _entry(rule)
+        return lambda arrays, scalars: entry(*arrays, scalars)
+
+    def update_apart(self, rule: Rule, arrays: list[Array], scalars: tuple[float, ...]) -> bool:
+        """Update contiguous one-dimensional arrays, unless two of them overlap; return whether it was done."""
+        if rule not in self._entries:
+            self.update_of(rule)
+        done: bool = self._entries[rule](*arrays, scalars)
+        return done
 
 
-@compiled
-def variance(s, m):
-    d = s - m * m
-    return s - s if d < 0 else d  # zero in the type of d, which may be -inf
+def _entry(rule: Rule) -> Any:
+    """Return the jitted function that runs a loop over arrays and a tuple of scalars, with denormals flushed to zero.
 
-
-@compiled
-def rmsprop_centered(p, g, s, m, scale, limit, decay, a, eps_in, eps_out, lr):
-    for i in range(p.size):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        s[i] += a * (grad * grad - s[i])
-        m[i] += a * (grad - m[i])
-        p[i] -= lr * grad / (sqrt(variance(s[i], m[i]) + eps_in) + eps_out)
-
-
-@compiled
-def rmsprop_centered_momentum(p, g, s, m, b, scale, limit, decay, a, eps_in, eps_out, mu, k, lr):
-    for i in range(p.size):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        s[i] += a * (grad * grad - s[i])
-        m[i] += a * (grad - m[i])
-        b[i] = mu * b[i] + k * grad / (sqrt(variance(s[i], m[i]) + eps_in) + eps_out)
-        p[i] -= lr * b[i]
-
-
-@compiled
-def adam(p, g, m, v, scale, limit, decay, keep, a1, a2, lr, eps):
-    for i in range(p.size):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        m[i] += a1 * (grad - m[i])
-        v[i] += a2 * (grad * grad - v[i])
-        p[i] = keep * p[i] - lr * m[i] / (sqrt(v[i]) + eps)
-
-
-@compiled
-def maximum(a, b):
-    return a if (a > b) | (a != a) else b  # NaN stays NaN
-
-
-@compiled
-def amsgrad(p, g, m, v, v_max, scale, limit, decay, keep, a1, a2, lr, eps):
-    for i in range(p.size):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        m[i] += a1 * (grad - m[i])
-        v[i] += a2 * (grad * grad - v[i])
-        v_max[i] = maximum(v_max[i], v[i])
-        p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
-
-
-def bind(streams: tuple[object, ...], others: tuple[object, ...] = ()) -> None:
-    """Nothing to prepare: every sweep goes through NumPy's iterator."""
-
-
-def apply(rule: str, arrays: tuple[object, ...], scalars: tuple[float, ...], limit: int) -> bool:
-    """No short cut for small arrays."""
-    return False
-
-
-def apply_adam(*arguments: object) -> bool:
-    """No short cut for small arrays."""
-    return False
-
-
-def adam_scalars(*arguments: object) -> None:
-    """Nothing faster to offer than the general way."""
-
-
-def sums_of_squares(arrays: tuple[object, ...], start: int, stop: int) -> None:
-    """Nothing faster to offer than the general way."""
-
-
-def update(rule: str, arrays: Sequence[np.ndarray[Any, Any]], scalars: tuple[float, ...]) -> None:
-    """Apply `rule` to contiguous one-dimensional arrays of one dtype, with denormals flushed to zero."""
-    real = arrays[0].dtype.type
-    with np.errstate(over="ignore"):
-        cast = [real(scalar) for scalar in scalars]
+    It returns False, with nothing written, where two of the arrays overlap. A call of a dispatcher costs as much as a
+    small update, so one call does everything; its source is made, since Numba cannot cast a tuple to the arrays' type.
+    """
+    arguments = rule.loop.__code__.co_varnames[1 : rule.loop.__code__.co_argcount]
+    arrays, scalars = arguments[: len(rule.streams)], rule.scalar_names
+    casts = ", ".join(f"real(scalars[{i}])" for i in range(len(scalars)))
+    apart = " and ".join(f"abs({a}.ctypes.data - {b}.ctypes.data) >= p.nbytes" for a, b in combinations(arrays, 2))
+    source = f"""
+def {rule.name}_entry({", ".join(arrays)}, scalars):
+    if not ({apart}):
+        return False
+    real = p.dtype.type
     word = flush_to_zero()
-    try:
-        globals()[rule](*arrays, *cast)
-    finally:
-        restore(word)
+    loop(p.size, {", ".join(arrays)}, {casts})
+    restore(word)
+    return True
+"""
+    loop = compiled(with_globals(rule.loop, _FUNCTIONS))
+    namespace = {"__name__": __name__, "loop": loop, "flush_to_zero": flush_to_zero, "restore": restore}
+    # Under the name of the file of loops Numba finds a place for the machine code, and sees when it is out of date.
+    exec(compile(source, loops.__file__, "exec"), namespace)
+    return compiled(namespace[f"{rule.name}_entry"])
 
 
 # Flush-to-zero: set in the thread's control word around each update, as src/flush_to_zero.pxd does.
@@ -210,3 +156,6 @@ def flush_to_zero():
 @compiled
 def restore(word):
     _write_control_word(word)
+
+
+BACKEND = Numba()

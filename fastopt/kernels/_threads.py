@@ -1,4 +1,4 @@
-"""One pool of threads for all backends, and the size from which a sweep is worth sharing out."""
+"""One pool of threads for all backends, and the size from which a step is worth sharing out."""
 
 import os
 from _thread import start_new_thread
@@ -9,7 +9,9 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TypeVar
 
-from fastopt.kernels._sweep import Sweep
+from fastopt._checks import integer
+from fastopt._typing import Array
+from fastopt.kernels._backend import Bound
 
 T = TypeVar("T")
 
@@ -116,11 +118,7 @@ def set_num_threads(n: int) -> None:
     2
     """
     global _num_threads
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"n: expected an integer >= 1, got {n!r}")
-    if n < 1:
-        raise ValueError(f"n: expected an integer >= 1, got {n!r}")
-    _num_threads = int(n)
+    _num_threads = integer(1)("n", n)
     _forget_pool()
 
 
@@ -201,15 +199,17 @@ def share_out(work: Callable[[int, int], T], size: int, grain: int = _GRAIN) -> 
     return results
 
 
-def run(sweep: Sweep, rule: str, scalars: tuple[float, ...]) -> None:
-    """Run `rule` over the whole sweep, shared out over the pool where that pays."""
-    size = sweep.size
+def run(bound: Bound, counter: Array | None = None) -> None:
+    """Update bound arrays, shared out over the pool where that pays; see `Bound.run`."""
+    size = bound.size
     if size < MIN_SIZE or _num_threads == 1:
-        sweep.run(rule, scalars, 0, size)
+        bound.run(counter)
         return
-    shared = sweep.share(rule, scalars, _length(size, _GRAIN))
+    shared = bound.share(_length(size, _GRAIN), counter)
     if shared is None:
-        share_out(lambda start, stop: sweep.run(rule, scalars, start, stop), size)
+        if counter is not None:
+            counter += 1
+        share_out(bound.run_range, size)
         return
     try:
         for _ in range(_num_threads - 1):

@@ -1,0 +1,191 @@
+"""Arrays bound to rules where a step is Python code: what the backends without compiled kernels have in common."""
+
+import weakref
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+
+from fastopt._typing import Array
+from fastopt.kernels._checks import GRAD
+from fastopt.kernels.rules import Rule
+
+Update = Callable[[list[Array], tuple[float, ...]], None]
+Streams = Sequence[Sequence[Any]]
+
+# Elements of a chunk of strided arrays: few enough that the buffers of five streams stay in the cache.
+_CHUNK = 8192
+
+# NumPy's flags: in C order, in Fortran order, aligned, writable.
+_C, _F, _ALIGNED, _WRITABLE = 0x1, 0x2, 0x100, 0x400
+_ORDINARY = _C | _ALIGNED | _WRITABLE
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Interpreted(ABC):
+    """A backend without compiled kernels, see `fastopt.kernels._backend.Backend`."""
+
+    name: str
+    isa = None
+
+    def __init__(self) -> None:
+        self._updates: dict[Rule, Update] = {}
+
+    @abstractmethod
+    def make_update(self, rule: Rule) -> Update:
+        """Return the update of contiguous one-dimensional arrays of one dtype, in place."""
+
+    def update_of(self, rule: Rule) -> Update:
+        """Return the update of a rule, made once."""
+        update = self._updates.get(rule)
+        if update is None:
+            update = self._updates[rule] = self.make_update(rule)
+        return update
+
+    def update_apart(self, rule: Rule, arrays: list[Array], scalars: tuple[float, ...]) -> bool:
+        """Update contiguous one-dimensional arrays, unless two of them overlap; return whether it was done."""
+        if any(np.may_share_memory(a, b) for a, b in combinations(arrays, 2)):
+            return False
+        self.update_of(rule)(arrays, scalars)
+        return True
+
+    def apply(self, rule: Rule, arrays: tuple[Any, ...], values: tuple[Any, ...], limit: int) -> bool:
+        """Update a single ordinary tensor of fewer than `limit` elements; return whether that was possible."""
+        scalars = rule.scalars_of(*values)
+        param = arrays[0]
+        if type(param) is not np.ndarray:
+            return False
+        dtype, shape = param.dtype, param.shape
+        if dtype not in _DTYPES or param.size >= limit:
+            return False
+        for array in arrays:
+            if not (
+                type(array) is np.ndarray
+                and array.dtype == dtype
+                and array.shape == shape
+                and array.flags.num & _ORDINARY == _ORDINARY
+            ):
+                return False
+        return self.update_apart(rule, [array.ravel() for array in arrays], scalars)
+
+    def bind(self, parts: Sequence[tuple[Rule, Streams]], trusted: bool = False) -> "Bound | None":
+        """Return arrays that have been looked at, ready for their rules; None for others."""
+        return Bound(self, parts) if trusted else None
+
+    def sums_of_squares(self, arrays: tuple[Array, ...], start: int, stop: int) -> list[float] | None:
+        """Return None: the general way is the only one."""
+        return None
+
+
+class _Tensor:
+    """The arrays of one tensor, and how to lay them end to end."""
+
+    def __init__(self, update: Update, part: int, arrays: Sequence[Array], begin: int) -> None:
+        self.update, self.part, self.begin, self.end = update, part, begin, begin + arrays[0].size
+        self.arrays = list(arrays)
+        flags = _C | _F | _ALIGNED
+        for array in arrays:
+            flags &= array.flags.num
+        self.order = None if not flags & _ALIGNED else "C" if flags & _C else "F" if flags & _F else None
+        self.grad_form = _form(arrays[GRAD])
+        self.known_grad = weakref.ref(arrays[GRAD])
+
+    def run(self, scalars: tuple[float, ...], start: int, stop: int) -> None:
+        """Update the elements from `start` up to `stop`."""
+        if self.order is None:
+            self._run_strided(scalars, start, stop)
+            return
+        # Views are made anew in each step: nothing then hinders, or survives, a resize of the arrays.
+        flat = [array.ravel() for array in (self.arrays if self.order == "C" else [a.T for a in self.arrays])]
+        if stop - start < self.end - self.begin:
+            flat = [array[start:stop] for array in flat]
+        self.update(flat, scalars)
+
+    def _run_strided(self, scalars: tuple[float, ...], start: int, stop: int) -> None:
+        """Go chunk by chunk of NumPy's iterator, which copies only what is not contiguous."""
+        access: Any = [["readwrite", "contig", "aligned"] for _ in self.arrays]
+        access[GRAD][0] = "readonly"
+        # Buffers that were filled before the range is set would be written back, over what other threads did since.
+        flags: Any = ["external_loop", "buffered", "delay_bufalloc", "ranged"]
+        with np.nditer(self.arrays, flags, access, buffersize=_CHUNK) as chunks:
+            chunks.iterrange = (start, stop)  # type: ignore[misc]
+            for chunk in chunks:
+                self.update(list(chunk), scalars)
+
+
+class Bound:
+    """Arrays, looked at and ready for their rules."""
+
+    def __init__(self, backend: Interpreted, parts: Sequence[tuple[Rule, Streams]]) -> None:
+        self._rules = [rule for rule, _ in parts]
+        self._counts = [len(streams[0]) for _, streams in parts]
+        self._tensors: list[_Tensor] = []
+        self._scalars: list[tuple[float, ...]] = []
+        self.size = 0
+        for i, (rule, streams) in enumerate(parts):
+            for arrays in zip(*streams, strict=True):
+                self._tensors.append(_Tensor(backend.update_of(rule), i, arrays, self.size))
+                self.size = self._tensors[-1].end
+        self._written = [a for tensor in self._tensors for s, a in enumerate(tensor.arrays) if s != GRAD]
+        self._forms = [_form(array) for array in self._written]
+        spans = sorted(byte_bounds(array) for array in self._written if array.size)
+        self._begins = [begin for begin, _ in spans]
+        self._ends: list[int] = []
+        for _, end in spans:
+            self._ends.append(max(end, self._ends[-1]) if self._ends else end)
+
+    def load(self, values: tuple[tuple[Any, ...], ...]) -> None:
+        """Make the scalars of the next step from the hyper-parameters of each part."""
+        self._scalars = [rule.scalars_of(*own) for rule, own in zip(self._rules, values, strict=True)]
+
+    def rebind(self, grads: tuple[Sequence[Any], ...]) -> bool:
+        """Take other gradients; return whether they and all bound arrays need no closer look."""
+        if [len(own) for own in grads] != self._counts or [_form(array) for array in self._written] != self._forms:
+            return False
+        given = [grad for own in grads for grad in own]
+        for tensor, grad in zip(self._tensors, given, strict=True):
+            if type(grad) is not np.ndarray or _form(grad)[:-1] != tensor.grad_form[:-1]:
+                return False
+            if tensor.known_grad() is not grad:
+                if self._meets_written(grad):
+                    return False
+                tensor.known_grad = weakref.ref(grad)
+        for tensor, grad in zip(self._tensors, given, strict=True):
+            tensor.arrays[GRAD] = grad
+        return True
+
+    def _meets_written(self, grad: Array) -> bool:
+        begin, end = byte_bounds(grad)
+        before = bisect_right(self._ends, begin)  # arrays that end before the gradient begins
+        return before < len(self._begins) and self._begins[before] < end and grad.size > 0
+
+    def release(self) -> None:
+        """Let go of the gradients."""
+        for tensor in self._tensors:
+            tensor.arrays[GRAD] = tensor.arrays[0]
+
+    def run(self, counter: Array | None = None) -> None:
+        """Update all arrays, and add 1 to `counter`."""
+        if counter is not None:
+            counter += 1
+        self.run_range(0, self.size)
+
+    def share(self, length: int, counter: Array | None = None) -> None:
+        """Return None: Python has to share the work out."""
+
+    def run_range(self, start: int, stop: int) -> None:
+        """Update the elements from `start` up to `stop` of all tensors laid end to end."""
+        for tensor in self._tensors:
+            first, last = max(start, tensor.begin), min(stop, tensor.end)
+            if first < last:
+                tensor.run(self._scalars[tensor.part], first - tensor.begin, last - tensor.begin)
+
+
+def _form(array: Array) -> tuple[Any, ...]:
+    """Return what may be changed of an array in place and bound arrays rely on."""
+    flags = array.flags.num
+    return array.dtype, array.shape, array.strides, flags & _ALIGNED, flags & _WRITABLE

@@ -1,0 +1,151 @@
+"""The update rules: each formula stands here, and nowhere else.
+
+A rule is a loop over elements and the function that makes its scalars. Both are plain Python without imports and types,
+because four readers share them: Cython compiles them (``src/generate.py`` writes ``src/rules.pyx`` from this file),
+Numba jits them, NumPy runs the loop with ``range(n)`` as one slice, which makes the body a formula over whole arrays,
+and whoever wants to know what a rule does reads them.
+
+**A loop** takes the number of elements, its arrays (parameter ``p``, gradient ``g``, states) and its scalars. It may
+use ``+ - * /``, comparisons and the functions that every backend provides under one name:
+
+- ``sqrt(x)``;
+- ``clip(x, limit)``: `x` within plus and minus `limit`;
+- ``maximum(a, b)``: the larger one;
+- ``nonnegative(x)``: `x`, or 0 where it is negative;
+- ``sign(x)``: -1, 0 or 1.
+
+NaN stays NaN in all of them. IEEE 754 rounds each of these operations in one way, so their order alone decides about
+the bits. Where NaN and infinity go is part of a rule, too: ``m += a * (g - m)`` makes NaN of an infinite average at the
+next step, ``m = b * m + a * g`` does not.
+
+**The scalars** are computed in float64, once per call, from the hyper-parameters: those of the rule first, then
+`grad_scale`, `clip_value` and the number of the `step`, counted from 1. Conventions (where epsilon sits, whether the
+rate is inside the velocity) are choices of scalars, so one loop serves every library's. They are returned in the order
+of the loop's arguments; the first three make the gradient ``clip(scale * grad, limit) + decay * param``.
+"""
+
+
+def sgd_scalars(lr, weight_decay, grad_scale, clip_value, step):
+    return grad_scale, clip_value, weight_decay, lr
+
+
+def sgd(n, p, g, scale, limit, decay, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] -= lr * grad
+
+
+def momentum_scalars(lr, momentum, dampening, nesterov, lr_in_velocity, weight_decay, grad_scale, clip_value, step):
+    if lr_in_velocity:
+        if dampening:
+            raise ValueError(f"dampening: expected 0 with lr_in_velocity, got {dampening!r}")
+        # The buffer holds Keras' velocity u, which is added: p += u, or p += mu*u - lr*g.
+        if nesterov:
+            return grad_scale, clip_value, weight_decay, momentum, -lr, -momentum, lr
+        return grad_scale, clip_value, weight_decay, momentum, -lr, -1.0, 0.0
+    # The first buffer is the gradient itself, whatever the dampening.
+    keep = 0.0 if step == 1 else momentum
+    share = 1.0 if step == 1 else 1.0 - dampening
+    if nesterov:
+        return grad_scale, clip_value, weight_decay, keep, share, lr * momentum, lr
+    return grad_scale, clip_value, weight_decay, keep, share, lr, 0.0
+
+
+def momentum(n, p, g, b, scale, limit, decay, mu, a, c1, c2):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        b[i] = mu * b[i] + a * grad
+        p[i] -= c1 * b[i] + c2 * grad
+
+
+def adagrad_scalars(lr, lr_decay, eps, eps_in_sqrt, weight_decay, grad_scale, clip_value, step):
+    rate = lr / (1.0 + (step - 1) * lr_decay)
+    eps_in = eps if eps_in_sqrt else 0.0
+    eps_out = 0.0 if eps_in_sqrt else eps
+    return grad_scale, clip_value, weight_decay, rate, eps_in, eps_out
+
+
+def adagrad(n, p, g, s, scale, limit, decay, lr, eps_in, eps_out):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += grad * grad
+        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+
+
+def rmsprop_scalars(lr, alpha, eps, eps_in_sqrt, momentum, lr_in_velocity, weight_decay, grad_scale, clip_value, step):
+    if momentum:
+        raise ValueError(f"momentum: expected 0 without a momentum_buffer, got {momentum!r}")
+    eps_in = eps if eps_in_sqrt else 0.0
+    eps_out = 0.0 if eps_in_sqrt else eps
+    return grad_scale, clip_value, weight_decay, 1.0 - alpha, eps_in, eps_out, lr
+
+
+def rmsprop(n, p, g, s, scale, limit, decay, a, eps_in, eps_out, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+
+
+def rmsprop_centered(n, p, g, s, m, scale, limit, decay, a, eps_in, eps_out, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        m[i] += a * (grad - m[i])
+        # Rounding can make the variance slightly negative.
+        p[i] -= lr * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
+
+
+def rmsprop_momentum_scalars(
+    lr, alpha, eps, eps_in_sqrt, momentum, lr_in_velocity, weight_decay, grad_scale, clip_value, step
+):
+    eps_in = eps if eps_in_sqrt else 0.0
+    eps_out = 0.0 if eps_in_sqrt else eps
+    inside = lr if lr_in_velocity else 1.0
+    outside = 1.0 if lr_in_velocity else lr
+    return grad_scale, clip_value, weight_decay, 1.0 - alpha, eps_in, eps_out, momentum, inside, outside
+
+
+def rmsprop_momentum(n, p, g, s, b, scale, limit, decay, a, eps_in, eps_out, mu, k, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        b[i] = mu * b[i] + k * grad / (sqrt(s[i] + eps_in) + eps_out)
+        p[i] -= lr * b[i]
+
+
+def rmsprop_centered_momentum(n, p, g, s, m, b, scale, limit, decay, a, eps_in, eps_out, mu, k, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        m[i] += a * (grad - m[i])
+        b[i] = mu * b[i] + k * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
+        p[i] -= lr * b[i]
+
+
+def adam_scalars(lr, beta1, beta2, eps, eps_hat, weight_decay, decoupled, grad_scale, clip_value, step):
+    # With c = sqrt(1 - beta2**t), the update lr * m_hat / (sqrt(v_hat) + eps) is
+    # lr * c / (1 - beta1**t) * m / (sqrt(v) + eps * c): the corrections go into the rate and epsilon.
+    correction = sqrt(1.0 - beta2**step)
+    rate = lr * correction / (1.0 - beta1**step)
+    epsilon = eps if eps_hat else eps * correction
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    return grad_scale, clip_value, decay, keep, 1.0 - beta1, 1.0 - beta2, rate, epsilon
+
+
+def adam(n, p, g, m, v, scale, limit, decay, keep, a1, a2, lr, eps):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - lr * m[i] / (sqrt(v[i]) + eps)
+
+
+def amsgrad(n, p, g, m, v, v_max, scale, limit, decay, keep, a1, a2, lr, eps):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        v_max[i] = maximum(v_max[i], v[i])
+        p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)

@@ -1,0 +1,172 @@
+"""The update rules as objects: loop, scalars, state arrays, and the ranges of hyper-parameters.
+
+Everything that needs to know about a rule reads it here: the functions of `fastopt.kernels`, the optimizers, backends,
+tests and benchmarks.
+"""
+
+import builtins
+import math
+from collections.abc import Callable, Mapping
+from types import FunctionType, MappingProxyType
+from typing import Any
+
+from fastopt._checks import Integer, Real, boolean, integer, real
+from fastopt.kernels import loops
+
+Value = float | int | bool
+
+_NOT_NEGATIVE = real(at_least=0.0, booleans=True)
+_FRACTION = real(at_least=0.0, below=1.0, booleans=True)
+_SHARE = real(at_least=0.0, at_most=1.0, booleans=True)
+
+CHECKS: Mapping[str, Callable[[str, Any], Value]] = MappingProxyType(
+    {
+        "alpha": _FRACTION,
+        "amsgrad": boolean,
+        "beta1": _FRACTION,
+        "beta2": _FRACTION,
+        "centered": boolean,
+        "clip_value": real(at_least=0.0, infinite=True, booleans=True),
+        "dampening": _SHARE,
+        "decoupled": boolean,
+        "eps": _NOT_NEGATIVE,
+        "eps_hat": boolean,
+        "eps_in_sqrt": boolean,
+        "grad_scale": real(booleans=True),
+        "initial_accumulator_value": _NOT_NEGATIVE,
+        "lr": _NOT_NEGATIVE,
+        "lr_decay": _NOT_NEGATIVE,
+        "lr_in_velocity": boolean,
+        "momentum": _SHARE,
+        "nesterov": boolean,
+        "step": integer(1, bits=63),
+        "weight_decay": _NOT_NEGATIVE,
+    }
+)
+"""Range of every hyper-parameter, by its name: a check that takes name and value and returns a plain number."""
+
+PER_CALL = ("grad_scale", "clip_value", "step")
+"""Names that the scalars of every rule end with: they belong to a call rather than to the rule."""
+
+
+def with_globals(function: Callable[..., Any], names: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return a function of `fastopt.kernels.loops` that finds the functions it calls in `names`."""
+    own = {"__builtins__": builtins, "__name__": function.__module__}
+    return FunctionType(function.__code__, own | dict(names), function.__name__)
+
+
+class Rule:
+    """An update rule.
+
+    Parameters
+    ----------
+    loop, scalars : function
+        A loop of `fastopt.kernels.loops`, and the function beside it that makes the loop's scalars.
+    states : mapping of str to (float or str)
+        Names of the state arrays, in the loop's order, and what they are filled with before the first step: a number,
+        or an optimizer's hyper-parameter of that name.
+
+    Attributes
+    ----------
+    name : str
+        Name of the loop.
+    streams : tuple of str
+        Names of all arrays, in the loop's order.
+    hyper_parameters : tuple of str
+        Names of the hyper-parameters, in the order of `scalars_of`; `PER_CALL` follow them there.
+    scalar_names : tuple of str
+        Names of the loop's scalars, in the order of what `scalars_of` returns.
+    ranges : tuple of (str, float, float)
+        Kind ("real", "integer", "boolean"), smallest and largest value of each argument of `scalars_of`.
+    scalars_of : function
+        Returns the loop's scalars for the values of `hyper_parameters` and `PER_CALL`; raises `TypeError` or
+        `ValueError` for a value that is not a number or out of its range, with a message that names it.
+
+    Raises
+    ------
+    TypeError
+        Loop, scalars and states do not fit each other.
+    """
+
+    def __init__(
+        self,
+        loop: Callable[..., None],
+        scalars: Callable[..., tuple[float, ...]],
+        states: Mapping[str, float | str] = MappingProxyType({}),
+    ) -> None:
+        names = scalars.__code__.co_varnames[: scalars.__code__.co_argcount]
+        if names[-len(PER_CALL) :] != PER_CALL:
+            raise TypeError(f"{scalars.__name__}: expected arguments that end with {PER_CALL}, got {names}")
+        unknown = [name for name in names if name not in CHECKS]
+        if unknown:
+            raise TypeError(f"{scalars.__name__}: expected arguments that have a range in CHECKS, got {unknown}")
+        self.loop = loop
+        self.name = loop.__name__
+        self.states = dict(states)
+        self.streams = ("param", "grad", *states)
+        self.hyper_parameters = names[: -len(PER_CALL)]
+        self.scalar_names = loop.__code__.co_varnames[1 + len(self.streams) : loop.__code__.co_argcount]
+        self.ranges = tuple(_range(CHECKS[name]) for name in names)
+        self._checks = [(name, CHECKS[name]) for name in names]
+        self.scalars_of = self._checking(with_globals(scalars, {"sqrt": math.sqrt}), names)
+        smallest = (int(low > 0) if kind == "integer" else bool(low > 0) for kind, low, _ in self.ranges)
+        made = len(self.scalars_of(*smallest))
+        if made != len(self.scalar_names):
+            raise TypeError(f"{self.name}: expected {len(self.scalar_names)} scalars, got {made} of {scalars.__name__}")
+
+    def __repr__(self) -> str:
+        return f"<Rule {self.name}: {', '.join(self.streams)}>"
+
+    def checked(self, *values: Any) -> tuple[Value, ...]:
+        """Return the arguments of `scalars_of` as plain Python numbers, or raise its errors."""
+        return tuple(check(name, value) for (name, check), value in zip(self._checks, values, strict=True))
+
+    def _checking(self, scalars: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., tuple[float, ...]]:
+        """Return `scalars` behind checks of its arguments.
+
+        Plain values in their ranges pass a condition that is written out: a call of each check would take longer than
+        all the rest of a small step.
+        """
+        plain = {
+            "real": "type({0}) is float and {1} <= {0} <= {2}",
+            "integer": "type({0}) is int and {1} <= {0} <= {2}",
+            "boolean": "type({0}) is bool",
+        }
+        ranges = zip(names, self.ranges, strict=True)
+        conditions = [plain[kind].format(name, low, high) for name, (kind, low, high) in ranges]
+        arguments = ", ".join(names)
+        source = (
+            f"def scalars_of({arguments}):\n"
+            f"    if {' and '.join(conditions)}:\n"
+            f"        return scalars({arguments})\n"
+            f"    return scalars(*checked({arguments}))\n"
+        )
+        namespace: dict[str, Any] = {"scalars": scalars, "checked": self.checked, "inf": math.inf}
+        exec(source, namespace)
+        scalars_of: Callable[..., tuple[float, ...]] = namespace["scalars_of"]
+        return scalars_of
+
+
+def _range(check: Callable[..., Value]) -> tuple[str, float, float]:
+    if isinstance(check, Real | Integer):
+        return type(check).__name__.lower(), check.low, check.high
+    return "boolean", 0, 1
+
+
+SGD = Rule(loops.sgd, loops.sgd_scalars)
+MOMENTUM = Rule(loops.momentum, loops.momentum_scalars, {"momentum_buffer": 0.0})
+ADAGRAD = Rule(loops.adagrad, loops.adagrad_scalars, {"sum": "initial_accumulator_value"})
+RMSPROP = Rule(loops.rmsprop, loops.rmsprop_scalars, {"square_avg": "initial_accumulator_value"})
+RMSPROP_CENTERED = Rule(loops.rmsprop_centered, loops.rmsprop_scalars, RMSPROP.states | {"grad_avg": 0.0})
+RMSPROP_MOMENTUM = Rule(
+    loops.rmsprop_momentum, loops.rmsprop_momentum_scalars, RMSPROP.states | {"momentum_buffer": 0.0}
+)
+RMSPROP_CENTERED_MOMENTUM = Rule(
+    loops.rmsprop_centered_momentum,
+    loops.rmsprop_momentum_scalars,
+    RMSPROP_CENTERED.states | {"momentum_buffer": 0.0},
+)
+ADAM = Rule(loops.adam, loops.adam_scalars, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
+AMSGRAD = Rule(loops.amsgrad, loops.adam_scalars, ADAM.states | {"max_exp_avg_sq": 0.0})
+
+RULES: tuple[Rule, ...] = tuple(value for value in globals().values() if isinstance(value, Rule))
