@@ -1,16 +1,16 @@
 """What the training loop needs of an optimizer, and what an optimizer needs of the loop."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from fastopt.schedules._base import Schedule
+from fastopt.schedules._base import start, stateful
 
 if TYPE_CHECKING:
     from fastopt.nn.network import Network
 
-__all__ = ["Optimizer", "gradients_like", "tell_schedules"]
+__all__ = ["Optimizer", "gradients_like", "start_schedules", "tell_schedules"]
 
 
 class Optimizer(Protocol):
@@ -56,24 +56,35 @@ def gradients_like(params: Any, net: "Network") -> Any:
         ) from None
 
 
+def start_schedules(optimizer: Optimizer, measured: Collection[str]) -> None:
+    """Start the schedules that follow a metric anew for a new optimizer; `measured` must have what each follows."""
+    for schedule in stateful(*_hyper_parameters(optimizer)):
+        _followed(schedule, measured)
+    if optimizer.steps == 0:
+        start(optimizer, *_hyper_parameters(optimizer))
+
+
 def tell_schedules(optimizer: Optimizer, logs: Mapping[str, float]) -> None:
-    """Tell the schedules that follow a metric how the epoch went, each once, wherever it is used."""
-    used = [value for group in optimizer.groups for value in (group.lr, *_momenta(group))]
-    schedules = {id(schedule): schedule for value in used for schedule in _following(value)}
-    for schedule in schedules.values():
-        metric = "accuracy" if getattr(schedule, "mode", "min") == "max" else "loss"
-        schedule.update(logs.get(f"val_{metric}", logs[metric]))
+    """Tell the schedules that follow a metric how the epoch went, each once, unless another rate was in force."""
+    for schedule in stateful(*_hyper_parameters(optimizer), step=optimizer.steps - 1):
+        schedule.update(logs[_followed(schedule, logs)])
 
 
-def _momenta(group: Any) -> tuple[Any, ...]:
-    """Return the hyper-parameters of a group besides the rate that may be schedules."""
-    return (getattr(group, "momentum", None), *getattr(group, "betas", ()))
+def _hyper_parameters(optimizer: Optimizer) -> list[Any]:
+    return [value for group in optimizer.groups for value in group.hyper_parameters().values()]
 
 
-def _following(schedule: Any) -> Iterator[Any]:
-    """Yield what takes a metric in `schedule`: itself, or what those that only pass it on are made from."""
-    if isinstance(schedule, Schedule) and type(schedule).update is Schedule.update:
-        for part in schedule._schedules().values():
-            yield from _following(part)
-    elif hasattr(schedule, "update"):
-        yield schedule
+def _followed(schedule: Any, measured: Collection[str]) -> str:
+    """Return the name of the metric that a schedule follows."""
+    given: str | None = getattr(schedule, "monitor", None)
+    mode = getattr(schedule, "mode", "min")
+    name = given or ("accuracy" if mode == "max" else "loss")
+    if given is None and f"val_{name}" in measured:
+        return f"val_{name}"
+    if name not in measured:
+        why = f", the default in mode {mode!r}" if given is None else ""
+        raise ValueError(
+            f"{type(schedule).__name__}: monitor: expected one of {', '.join(map(repr, measured))}, got {name!r}{why}"
+            + (" (it needs validation_data)" if name.startswith("val_") else "")
+        )
+    return name

@@ -18,7 +18,7 @@ from fastopt.nn.batches import Batches
 from fastopt.nn.callbacks import Callback, LambdaCallback
 from fastopt.nn.history import Diverged, History
 from fastopt.nn.interrupts import deferred
-from fastopt.nn.optimizing import Optimizer, gradients_like, tell_schedules
+from fastopt.nn.optimizing import Optimizer, gradients_like, start_schedules, tell_schedules
 
 if TYPE_CHECKING:
     from fastopt.nn.network import Network
@@ -126,6 +126,12 @@ class Training:
         return self._stop is not None or self._interrupted or self.history.epochs >= self.epochs
 
     @property
+    def measured(self) -> list[str]:
+        """Names of what is measured per epoch: loss and metrics, and the same of the validation data."""
+        names = ["loss", *self.net.metrics]
+        return names if self._validation is None else [*names, *(f"val_{name}" for name in names)]
+
+    @property
     def gradient_norm(self) -> float:
         """Euclidean norm of the latest gradient, before clipping; computed once a batch."""
         if self._norm is None:
@@ -158,6 +164,7 @@ class Training:
 
     def run(self, resume: str | os.PathLike[str] | None = None) -> History:
         """Train; see `fit`."""
+        start_schedules(self.optimizer, self.measured)
         begun: list[Callback] = []
         try:
             for callback in self.callbacks:
@@ -303,8 +310,10 @@ def fit(
 ) -> History:
     """Train a network.
 
-    Schedules are asked once an update; those that follow a metric (`ReduceOnPlateau`) are told the
-    validation loss, else the training loss, after each epoch, or the accuracy in mode "max".
+    Schedules are asked once per update. Those that follow a metric (`ReduceOnPlateau`) are told the one that their
+    `monitor` names after each epoch, by default the validation loss, else the training loss, or the accuracy in mode
+    "max". They begin anew with a new optimizer, and go on where the training of an optimizer that has done steps, or
+    a resumed run, goes on.
 
     Ctrl-C ends the run after the batch under way and returns the history so far; with a
     `Checkpoint` among the callbacks nothing is lost. A second Ctrl-C raises `KeyboardInterrupt`.
@@ -354,8 +363,8 @@ def fit(
     Diverged
         If loss or parameters become infinite or NaN.
     TypeError, ValueError
-        For arguments out of range, an optimizer of other arrays, and checkpoints that are damaged
-        or do not fit.
+        For arguments out of range, an optimizer of other arrays, a schedule that follows a metric
+        which is not measured, and checkpoints that are damaged or do not fit.
 
     Examples
     --------
