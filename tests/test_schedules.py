@@ -86,9 +86,9 @@ BY_HAND: list[tuple[Schedule, dict[int, float]]] = [
     (OneCycle(1.0, 1), {0: 4e-6}),
     (Scaled(StepDecay(1.0, 10), 0.5), {0: 0.5, 10: 0.05}),
     (Scaled(StepDecay(1.0, 2), ExponentialDecay(1.0, 0.5)), {0: 1.0, 1: 0.5, 2: 0.025}),
-    (PerEpoch(StepDecay(1.0, 2), 5), {0: 1.0, 9: 1.0, 10: 0.1}),
+    (PerEpoch(ExponentialDecay(1.0, 0.5), 5), {0: 1.0, 4: 1.0, 5: 0.5, 9: 0.5, 10: 0.25}),
     (PerEpoch(PolynomialDecay(1.0, 10), 4, fractional=True), {0: 1.0, 1: 0.975, 4: 0.9, 39: 0.025, 40: 0.0}),
-    (Warmup(StepDecay(0.6, 2, gamma=0.5), 4), {0: 0.2, 1: 0.3, 4: 0.6, 5: 0.6, 6: 0.3}),
+    (Warmup(ExponentialDecay(0.6, 0.5), 4), {0: 0.2, 1: 0.3, 4: 0.6, 5: 0.3, 6: 0.15}),
     (Warmup(Constant(1.0), 0, start_factor=0.0), {0: 1.0}),
     (
         Sequential((Constant(0.5), StepDecay(1.0, 2), Constant(0.2)), (3, 6)),
@@ -748,6 +748,22 @@ def test_a_schedule_of_ones_own_with_state() -> None:
     assert own.turns == 0
 
 
+def test_a_schedule_of_ones_own_without_a_way_back() -> None:
+    class Counting(Schedule):
+        told = 0
+
+        def _at(self, step: float) -> float:
+            return 1.0 / (1 + self.told)
+
+        def update(self, metric: float, step: int | None = None) -> None:
+            self.told += 1
+
+    schedule = Counting()
+    schedule.update(1.0)
+    start(Owner(), Warmup(schedule, 2))
+    assert schedule(0) == 0.5
+
+
 def test_two_plateaus_are_loaded_both_or_neither() -> None:
     schedule = Sequential((ReduceOnPlateau(1.0), ReduceOnPlateau(2.0)), (5,))
     before = schedule.state_dict()
@@ -775,6 +791,7 @@ def test_compositions_know_the_cycles_of_their_parts() -> None:
     assert ends(Scaled(cycles, 0.5), 12) == [3, 7, 11]
     assert ends(PerEpoch(cycles, 2), 24) == [7, 15, 23]
     assert ends(Warmup(cycles, 5), 17) == [8, 12, 16]
+    assert ends(Warmup(SnapshotCosine(1.0, 3, 3), 5), 8) == [5, 6, 7]
     assert ends(Sequential([Constant(1.0), cycles], [10]), 22) == [13, 17, 21]
     assert ends(Warmup(Constant(1.0), 5), 20) == []
 
