@@ -360,6 +360,23 @@ def test_the_forms_of_version_0_1_still_work_and_say_what_to_write(run, old, new
     assert result(new) == (rates, "")
 
 
+@pytest.mark.parametrize(
+    ("words", "rates"),
+    [
+        (["--optimizer", "adam"], [0.05 / (1 + 1e-3 * step) for step in range(3)]),
+        (["--lr", 1], [1, 1, 1]),
+        (["--optimizer", "sgd:lr=1"], [1, 1, 1]),
+        (["--lr", 1, "--decay", 1], [1, 1 / 2, 1 / 3]),
+        (["--optimizer", "sgd:lr=1,decay=1"], [1, 1 / 2, 1 / 3]),
+        (["--preset", "nnfs-sgd-decay-1e-2", "--epochs", 3, "--lr", 2], [2 / (1 + 1e-2 * step) for step in range(3)]),
+    ],
+)
+def test_a_rate_that_is_given_is_constant_unless_a_decay_is_given_too(run, words, rates):
+    code, out, _ = run("train", *TINY, *words, "--no-plot", "--json", "-")
+    assert code == 0
+    assert json.loads(out)["history"]["lr"] == pytest.approx(rates)
+
+
 # ---- saving and going on
 
 

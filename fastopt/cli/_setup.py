@@ -99,7 +99,8 @@ def resolve(
     if settings.lr is None:
         settings.lr = lr
     if settings.decay is None:
-        settings.decay = 0.0 if settings.schedule is not None else decay
+        # The decay that suits a data set goes with the rate that does: one of the user's stays as it is.
+        settings.decay = 0.0 if settings.schedule is not None or "lr" in merged else decay
     return settings
 
 
