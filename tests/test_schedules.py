@@ -290,6 +290,12 @@ def test_numbers_of_numpy_and_lists_become_plain() -> None:
     assert repr(Constant(np.float64(0.1))) == "Constant(lr=0.1)"
     size: Any = np.int32(7)
     assert repr(StepDecay(1, size)) == "StepDecay(lr=1.0, step_size=7, gamma=0.1)"
+    flag: Any = np.True_
+    assert InverseTimeDecay(np.float32(1), np.float64(0.5), size, flag) == InverseTimeDecay(1.0, 0.5, 7, True)
+    assert (
+        repr(PerEpoch(Constant(1), size, flag))
+        == "PerEpoch(schedule=Constant(lr=1.0), steps_per_epoch=7, fractional=True)"
+    )
 
 
 @pytest.mark.parametrize("cls", CLASSES)
