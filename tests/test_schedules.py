@@ -53,7 +53,7 @@ BY_HAND: list[tuple[Schedule, dict[int, float]]] = [
     (PolynomialDecay(1.1, 4, end_lr=0.1, power=2.0), {0: 1.1, 1: 0.6625, 2: 0.35, 4: 0.1, 9: 0.1}),
     (PolynomialDecay(0.0, 4, end_lr=1.0), {0: 0.0, 1: 0.25, 4: 1.0}),
     (PolynomialDecay(1.0, 10, cycle=True), {10: 0.0, 11: 0.45, 15: 0.25, 20: 0.0, 21: 0.3}),
-    (CosineAnnealing(1.0, 3), {0: 1.0, 1: 0.75, 2: 0.25, 3: 0.0, 4: 0.25, 6: 1.0, 7: 0.75}),
+    (CosineAnnealing(1.0, 3), {0: 1.0, 1: 0.75, 2: 0.25, 3: 0.0, 4: 0.25, 6: 1.0, 7: 0.75, 10: 0.25}),
     (CosineAnnealing(0.9, 3, eta_min=0.1, cycle=False), {1: 0.7, 2: 0.3, 3: 0.1, 4: 0.1, 6: 0.1}),
     (SnapshotCosine(1.0, 17, cycles=3), {0: 1.0, 2: 0.75, 3: 0.5, 4: 0.25, 6: 1.0, 16: 0.25}),
     (CosineWarmRestarts(1.0, 3), {0: 1.0, 1: 0.75, 2: 0.25, 3: 1.0, 4: 0.75}),
