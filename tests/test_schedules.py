@@ -501,7 +501,7 @@ def rates_after(schedule: ReduceOnPlateau, metrics: list[float]) -> list[float]:
         # A good epoch counts during the cooldown too.
         ({"patience": 0, "cooldown": 1}, [5, 5, 3, 4], [1, 0.5, 0.5, 0.25]),
         ({"patience": 0, "min_lr": 0.3}, [5, 5, 5, 5], [1, 0.5, 0.3, 0.3]),
-        ({"patience": 0, "eps": 0.3}, [5, 5, 5, 5], [1, 0.5, 0.5, 0.5]),
+        ({"patience": 0, "eps": 0.25}, [5, 5, 5, 5], [1, 0.5, 0.5, 0.5]),
         ({"patience": 0}, [5, math.nan, math.inf, 4], [1, 0.5, 0.25, 0.25]),
         ({"patience": 0}, [math.nan, 5, 4], [0.5, 0.5, 0.5]),
     ],
