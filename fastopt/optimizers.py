@@ -56,8 +56,16 @@ class Optimizer:
         self._grouped = is_grouped(params)
         self._bound: Bound | None = None
         self._bound_to: Any = None
+        self._start_schedules()
         for group in self.groups:  # a schedule that does not fit is refused now
             group.rule.scalars_of(*group.values(0), 1.0, inf, 1)
+
+    def _start_schedules(self) -> None:
+        """Let schedules that have a state, which another optimizer may have changed, begin anew."""
+        for group in self.groups:
+            for schedule in group.schedules().values():
+                if hasattr(schedule, "start"):
+                    schedule.start(self)
 
     @staticmethod
     def _rule(*args: Any, **hyper: Any) -> Rule:
@@ -114,6 +122,8 @@ class Optimizer:
             grad_scale = CHECKS["grad_scale"]("grad_scale", grad_scale)
             clip_value = CHECKS["clip_value"]("clip_value", clip_value)
         steps = self._counter.item()
+        if steps == 0:
+            self._start_schedules()
         values, given, rules = [], [], []
         for group in self.groups:
             own = group.plain_values or group.values(steps)

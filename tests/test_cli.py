@@ -53,16 +53,19 @@ def table(tmp_path):
         ["train", *TINY, "--optimizer", "adagrad", "--guard", "--validate"],
         ["train", *TINY, "--snapshots", 3, "--seed", 7],
         ["train", *TINY, "--preset", "nnfs-momentum-0.5", "--epochs", 3],
-        ["compare", *TINY, "--optimizers", "sgd,adam:lr=0.01:eps=1e-7", "rmsprop:rho=0.9"],
-        ["lr-find", "--samples", 10, "--steps", 30, "--optimizer", "momentum"],
+        ["train", *TINY, "--optimizer", "adam:lr=0.1,betas=0.8/0.9,weight_decay=0.1", "--eps", 1e-7],
+        ["compare", *TINY, "--optimizers", "sgd,adam:lr=0.01,eps=1e-7,momentum", "rmsprop:rho=0.9"],
+        ["lr-find", "--samples", 10, "--steps", 30, "--optimizer", "momentum:momentum=0.8"],
         ["lr-find", "sine", "--samples", 20, "--steps", 30, "--mode", "linear", "--batch-size", 5],
-        ["schedule", "one-cycle", "--max-lr", 0.1, "--total-steps", 50],
-        ["schedule", "PiecewiseConstant", "--boundaries", 10, 20, "--values", 1, 0.1, 0.01, "--steps", 30],
-        ["schedule", "cosine_warm_restarts", "--lr", 0.1, "--T_0=5", "--warmup", 3, "--steps", 30, "--log"],
+        ["schedule", "one-cycle:max_lr=0.1,total_steps=50"],
+        ["schedule", "PiecewiseConstant:boundaries=10/20,values=1/0.1/0.01", "--steps", 30],
+        ["schedule", "cosine_warm_restarts:LR=0.1,t-0=5", "--warmup", 3, "--steps", 30, "--log"],
+        ["schedule", "reduce-on-plateau:lr=0.1,monitor=val_loss,mode=min", "--steps", 3],
         ["descend"],
         ["descend", "too-high"],
         ["descend", "stuck", "next", "to", "the", "global", "minimum", "--start", -5, "--steps", 50],
         ["descend", "--optimizer", "sgd", "--lr", 0.1, "--momentum", 0.5],
+        ["descend", "--optimizer", "momentum:lr=0.3,momentum=0.9"],
         *(["train", *TINY, "--optimizer", name] for name in OPTIMIZERS),
         *(["descend", "--optimizer", name, "--lr", 0.1] for name in OPTIMIZERS),
         ["train", *TINY, "--optimizer", "rmsprop", "--schedule", "one-cycle", "--cycle-momentum"],
@@ -86,7 +89,7 @@ def test_a_command(run, words):
         (["train", *TINY], ["fastopt-train.png"]),
         (["compare", *TINY], ["fastopt-compare.png"]),
         (["lr-find", "--samples", 10, "--steps", 20], ["fastopt-lr-find.png"]),
-        (["schedule", "constant", "--lr", 1, "--steps", 5], ["fastopt-schedule.png"]),
+        (["schedule", "constant:lr=1", "--steps", 5], ["fastopt-schedule.png"]),
         (["descend"], ["fastopt-descend.png"]),
         (["landscape", *TINY, "--points", 5], ["fastopt-landscape.png", "fastopt-landscape-line.png"]),
     ],
@@ -275,7 +278,13 @@ def test_lr_find_leaves_nothing_behind_but_the_picture(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("one-cycle", "at least 0 (0.1)"), ("one-cycle", "the last rate (--steps)"), ("step-decay", "(required)")],
+    [
+        ("one-cycle", "max_lr=VALUE, a number (0.1) The highest rate, at least 0."),
+        ("one-cycle", "total_steps=VALUE, a whole number (--steps) Updates of the whole training."),
+        ("one-cycle", "anneal_strategy=VALUE, cos or linear (cos)"),
+        ("step-decay", "step_size=VALUE, a whole number (required)"),
+        ("reduce-on-plateau", "monitor=VALUE, a name or none (none)"),
+    ],
 )
 def test_schedule_help_says_what_is_taken_where_nothing_is_given(run, name, said):
     _, out, _ = run("schedule", name, "--help")
@@ -283,14 +292,89 @@ def test_schedule_help_says_what_is_taken_where_nothing_is_given(run, name, said
 
 
 def test_schedule_numbers(run):
-    _, out, _ = run(
-        "schedule", "step-decay", "--lr", 1, "--step-size", 10, "--gamma", 0.5, "--steps", 21, "--json", "-"
-    )
+    _, out, _ = run("schedule", "step-decay:lr=1,step_size=10,gamma=0.5", "--steps", 21, "--json", "-", "--no-plot")
     result = json.loads(out)
     assert result["rates"] == [1.0] * 10 + [0.5] * 10 + [0.25]
     code, out, _ = run("train", *TINY, "--schedule", result["option"], "--json", "-")
     assert code == 0
     assert json.loads(out)["history"]["lr"] == [1.0] * 3
+
+
+def rows(out):
+    """Return the numbers of the table in an output."""
+    return [line.split() for line in out.splitlines() if line[:1].isdigit()]
+
+
+def test_schedule_prints_every_rate_and_its_change(run):
+    words = ["schedule", "inverse-time-decay:lr=1,decay=0.1", "--steps", 30, "--no-plot"]
+    _, out, _ = run(*words, "--every", 1, "--diff")
+    rates = [1 / (1 + 0.1 * step) for step in range(30)]
+    assert [(int(row[0]), float(row[1])) for row in rows(out)] == [
+        (step, pytest.approx(rate, rel=1e-5)) for step, rate in enumerate(rates)
+    ]
+    assert [float(row[2]) for row in rows(out)[1:]] == pytest.approx(np.diff(rates), rel=1e-5)
+    assert len(rows(out)[0]) == 2  # nothing is before the first
+    _, out, _ = run(*words, "--every", 7)
+    assert [int(row[0]) for row in rows(out)] == [0, 7, 14, 21, 28]
+    _, out, _ = run(*words, "--diff")
+    assert [int(row[0]) for row in rows(out)] == [0, 3, 6, 9, 12, 14, 17, 20, 23, 26, 29]
+    assert float(rows(out)[1][2]) == pytest.approx(rates[3] - rates[0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        (
+            "schedule one-cycle --max-lr 0.2 --total_steps=50",
+            "schedule one-cycle:max_lr=0.2,total_steps=50",
+            "--max-lr, --total-steps",
+        ),
+        (
+            "schedule OneCycle:max_lr=0.2 --no-three-phase --steps 30",
+            "schedule one-cycle:max_lr=0.2,three_phase=False --steps 30",
+            "--three-phase",
+        ),
+        (
+            "schedule piecewise-constant --boundaries 10 20 --values 1 0.1 0.01 --steps 30",
+            "schedule piecewise-constant:boundaries=10/20,values=1/0.1/0.01 --steps 30",
+            "--boundaries, --values",
+        ),
+        (
+            "compare --samples 10 --epochs 2 --optimizers sgd adam:lr=0.01:eps=1e-7",
+            "compare --samples 10 --epochs 2 --optimizers sgd adam:lr=0.01,eps=1e-7",
+            "adam:lr=0.01:eps=1e-7",
+        ),
+    ],
+)
+def test_the_forms_of_version_0_1_still_work_and_say_what_to_write(run, old, new, named):
+    def result(words):
+        code, _, err = run(*words.split(), "--no-plot", "--json", "result.json")
+        assert code == 0
+        written = json.loads(Path("result.json").read_text())
+        return written.get("rates") or [one["curve"]["loss"] for one in written["runs"].values()], err
+
+    rates, err = result(old)
+    [spec] = [word for word in new.split() if ":" in word]
+    command = f"fastopt {old.split()[0]}"
+    assert err == f"{command}: deprecated, to be removed in version 1.0: {named}; write {spec}\n"
+    assert result(new) == (rates, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "rates"),
+    [
+        (["--optimizer", "adam"], [0.05 / (1 + 1e-3 * step) for step in range(3)]),
+        (["--lr", 1], [1, 1, 1]),
+        (["--optimizer", "sgd:lr=1"], [1, 1, 1]),
+        (["--lr", 1, "--decay", 1], [1, 1 / 2, 1 / 3]),
+        (["--optimizer", "sgd:lr=1,decay=1"], [1, 1 / 2, 1 / 3]),
+        (["--preset", "nnfs-sgd-decay-1e-2", "--epochs", 3, "--lr", 2], [2 / (1 + 1e-2 * step) for step in range(3)]),
+    ],
+)
+def test_a_rate_that_is_given_is_constant_unless_a_decay_is_given_too(run, words, rates):
+    code, out, _ = run("train", *TINY, *words, "--no-plot", "--json", "-")
+    assert code == 0
+    assert json.loads(out)["history"]["lr"] == pytest.approx(rates)
 
 
 # ---- saving and going on

@@ -154,6 +154,39 @@ def test_same_rates_as_torch_stepped_once_an_epoch(torch: Any) -> None:
     assert [ours(step) for step in range(20)] == pytest.approx(np.repeat(rates, 4).tolist())
 
 
+# Those of PyTorch's schedulers that take a fraction of an epoch in ``scheduler.step(epoch + i / n)``, as the
+# documentation of CosineAnnealingWarmRestarts has it.
+FRACTIONAL: list[tuple[Schedule, MakeTorch]] = [
+    *(pair for pair in TORCH if not isinstance(pair[0], Scaled | Warmup | Sequential)),
+    (Cyclical(1.0, 2.0, 3, 5), lambda s, o: s.CyclicLR(o, 1.0, 2.0, 3, 5)),
+    (Cyclical(1.0, 2.0, 3, mode="triangular2"), lambda s, o: s.CyclicLR(o, 1.0, 2.0, 3, mode="triangular2")),
+    (Cyclical(1.0, 2.0, 3, None, "exp_range", 0.9), lambda s, o: s.CyclicLR(o, 1.0, 2.0, 3, None, "exp_range", 0.9)),
+    (OneCycle(0.7, 13), lambda s, o: s.OneCycleLR(o, 0.7, 13)),
+    (OneCycle(0.7, 13, three_phase=True), lambda s, o: s.OneCycleLR(o, 0.7, 13, three_phase=True)),
+]
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step:UserWarning")
+@pytest.mark.parametrize(("ours", "make"), FRACTIONAL, ids=name)
+def test_same_rates_as_torch_at_fractions_of_an_epoch(torch: Any, ours: Schedule, make: MakeTorch) -> None:
+    epochs, n = 13, 7
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    scheduler = make(torch.optim.lr_scheduler, optimizer)
+    rates, momenta = [], []
+    for epoch in range(epochs):
+        for i in range(n):
+            optimizer.step()
+            if (epoch + i / n) < epochs - 1:  # behind the last step, OneCycleLR raises an error
+                scheduler.step(epoch + i / n)
+                rates.append(optimizer.param_groups[0]["lr"])
+                momenta.append(optimizer.param_groups[0]["momentum"])
+    schedule = PerEpoch(ours, n, fractional=True)
+    np.testing.assert_allclose([schedule(step) for step in range(len(rates))], rates, rtol=1e-9, atol=1e-12)
+    if isinstance(ours, Cyclical | OneCycle):
+        got = [ours.momentum(step / n) for step in range(len(rates))]
+        np.testing.assert_allclose(got, momenta, rtol=1e-9)
+
+
 def metrics_with_plateaus() -> list[float]:
     """Return a falling loss with noise and flat stretches, one of them NaN."""
     rng = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import fastopt
 from fastopt import nn
 from fastopt.nn.history import Diverged, History
 from fastopt.nn.training import Batches, LambdaCallback, Training, fit, gradients_like
-from fastopt.schedules import InverseTimeDecay, ReduceOnPlateau, Scaled
+from fastopt.schedules import Constant, InverseTimeDecay, ReduceOnPlateau, Scaled, Sequential, Warmup
 
 
 def blobs(n=50, seed=0):
@@ -212,6 +212,105 @@ def test_a_schedule_among_several_values_of_a_hyper_parameter_is_told():
     schedule = ReduceOnPlateau(0.9, patience=1000)
     fit(net, X, y, optimizer=fastopt.Adam(net.params, lr=0.0, betas=(Scaled(schedule, 1.0), 0.999)), epochs=5)
     assert schedule.state_dict()["num_bad_epochs"] == 4
+
+
+def regression(*layers, **metrics):
+    """A network with a metric of its own, and data that it learns."""
+    net = nn.Network([*layers, nn.Dense(2, 1)], loss=nn.MeanSquaredError(), metrics=metrics)
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    return net, X, X[:, 0]
+
+
+def r2(outputs, targets):
+    return float(1 - ((outputs - targets) ** 2).mean() / targets.var())
+
+
+@pytest.mark.parametrize("use", ["lr", "warmup", "sequential", "momentum", "group"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "max"}, "one of 'loss', 'r2', got 'accuracy', the default in mode 'max'"),
+        ({"monitor": "R2"}, "one of 'loss', 'r2', got 'R2'"),
+        ({"monitor": "val_r2"}, r"one of 'loss', 'r2', got 'val_r2' \(it needs validation_data\)"),
+    ],
+)
+def test_a_metric_that_is_not_measured_is_refused_before_the_training(use, options, message):
+    net, X, y = regression(r2=r2)
+    plateau = ReduceOnPlateau(0.1, **options)
+    rate = {"warmup": Warmup(plateau, 10), "sequential": Sequential([Constant(0.1), plateau], [5])}.get(use, plateau)
+    if use == "momentum":
+        optimizer = fastopt.SGD(net.params, lr=0.1, momentum=plateau)
+    else:
+        layer = net.layers[0]
+        groups = [{"params": layer.weight}, {"params": layer.bias, "lr": plateau}]
+        optimizer = fastopt.SGD(groups if use == "group" else net.params, lr=0.1 if use == "group" else rate)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=f"^ReduceOnPlateau: monitor: expected {message}$"):
+        fit(net, X, y, optimizer=optimizer, epochs=3, callbacks=[lambda run: pytest.fail("an epoch was trained")])
+    np.testing.assert_array_equal(net.params, before)
+
+
+@pytest.mark.parametrize("monitor", ["r2", "val_r2", "loss"])
+def test_a_plateau_is_told_the_metric_that_it_names(monitor):
+    net, X, y = regression(r2=r2)
+    plateau = ReduceOnPlateau(0.1, mode="max", monitor=monitor)
+    history = fit(net, X, y, optimizer=fastopt.SGD(net.params, lr=plateau), epochs=5, validation_data=(X[:9], y[:9]))
+    assert len({max(history[name]) for name in ("r2", "val_r2", "loss")}) == 3  # or this test shows nothing
+    assert plateau.state_dict()["best"] == max(history[monitor])
+
+
+@pytest.mark.parametrize("batch_size", [None, 10])
+def test_a_plateau_begins_when_the_warm_up_has_ended(batch_size):
+    """From then on the rates are those of a plateau that was alone from the start, told the same metrics."""
+    net, X, y = regression()
+    per_epoch = 1 if batch_size is None else 5
+    schedule = Warmup(ReduceOnPlateau(1e-3, patience=1, threshold=0.5, factor=0.5), 4 * per_epoch, start_factor=0.0)
+    history = fit(net, X, y, optimizer=fastopt.SGD(net.params, lr=schedule), epochs=12, batch_size=batch_size)
+    alone, expected = ReduceOnPlateau(1e-3, patience=1, threshold=0.5, factor=0.5), []
+    for loss in history["loss"][4:]:
+        expected.append(alone(0))
+        alone.update(loss)
+    assert history["lr"][4:] == expected
+    assert expected[-1] < 1e-3  # or this test shows nothing
+    last = 1 - 1 / per_epoch  # the history has the rate of the last update of an epoch
+    assert history["lr"][:4] == pytest.approx([1e-3 * (epoch + last) / 4 for epoch in range(4)])
+
+
+def test_a_shared_plateau_begins_where_one_of_its_users_does():
+    net, X, y = regression()
+    plateau = ReduceOnPlateau(0.5, patience=100)
+    optimizer = fastopt.SGD(net.params, lr=Scaled(Warmup(plateau, 6), 1e-3), momentum=Warmup(plateau, 4))
+    heard = []
+    fit(net, X, y, optimizer=optimizer, epochs=8, callbacks=[lambda run: heard.append(plateau.state_dict()["best"])])
+    assert np.isinf(heard).tolist() == [True] * 4 + [False] * 4
+
+
+@pytest.mark.parametrize("built", ["one by one", "all before the first training"])
+def test_a_plateau_begins_anew_in_every_training(built):
+    plateau = ReduceOnPlateau(0.1, patience=0, factor=0.5, threshold=0.5)
+    X, y = blobs()
+
+    def runs():
+        for _ in range(3):
+            net = network()
+            yield net, fastopt.SGD(net.params, lr=Scaled(plateau, 0.5), momentum=Scaled(plateau, 5.0))
+
+    rates = [
+        fit(net, X, y, optimizer=optimizer, epochs=4)["lr"]
+        for net, optimizer in (runs() if built == "one by one" else list(runs()))
+    ]
+    assert rates[0] == rates[1] == rates[2]
+    assert rates[0][0] == 0.05
+    assert rates[0][-1] < 0.05
+
+
+def test_a_plateau_goes_on_with_its_optimizer():
+    def rates(*epochs):
+        net, X, y = regression()
+        optimizer = fastopt.SGD(net.params, lr=ReduceOnPlateau(0.01, patience=0, factor=0.5, threshold=0.5))
+        return [rate for more in epochs for rate in fit(net, X, y, optimizer=optimizer, epochs=more)["lr"]]
+
+    assert rates(3, 3) == rates(6)
 
 
 def test_divergence_says_where_since_when_and_what_to_try():

@@ -6,7 +6,10 @@ No option has a default here: `None` is "not given", so that a preset, a resumed
 import argparse
 import math
 from collections.abc import Callable
+from typing import Any
 
+from fastopt.cli import _specs
+from fastopt.cli._errors import UsageError, invalid_choice
 from fastopt.cli._optimizers import OPTIMIZERS, having
 from fastopt.cli._setup import ACTIVATIONS, INITIALIZERS
 from fastopt.kernels._backend import BACKENDS
@@ -65,12 +68,50 @@ def widths(text: str) -> tuple[int, ...]:
 
 
 def betas(text: str) -> tuple[float, float]:
-    """Read Adam's two betas: ``0.9,0.999``."""
+    """Read Adam's two betas: ``0.9,0.999``, or ``0.9/0.999`` where commas separate arguments."""
     share = real(below=1)
-    parts = text.split(",")
+    parts = text.replace("/", ",").split(",")
     if len(parts) != 2:
         raise argparse.ArgumentTypeError(f"expected two numbers such as 0.9,0.999, got {text!r}")
     return share(parts[0]), share(parts[1])
+
+
+#: Arguments of an optimizer in its text form, and how to read each; they are options by the same names, too.
+ARGUMENTS: dict[str, Callable[[str], Any]] = {
+    "lr": real(),
+    "decay": real(),
+    "momentum": real(below=1),
+    "rho": real(below=1),
+    "betas": betas,
+    "eps": real(),
+    "weight-decay": real(),
+}
+
+
+def optimizer(text: str) -> dict[str, Any]:
+    """Read an optimizer, ``NAME:ARG=VALUE,...``: the options that it stands for, its name as ``"optimizer"``."""
+    name, texts = _specs.split(text)
+    if name not in OPTIMIZERS:
+        raise argparse.ArgumentTypeError(invalid_choice(name, OPTIMIZERS))
+    values: dict[str, Any] = {"optimizer": name}
+    try:
+        for argument, value in _specs.by_name(texts, ARGUMENTS, name).items():
+            try:
+                values[argument.replace("-", "_")] = ARGUMENTS[argument](value)
+            except argparse.ArgumentTypeError as error:
+                raise UsageError(f"{argument}: {error}") from None
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return values
+
+
+def optimizer_without_rate(text: str) -> dict[str, Any]:
+    """Read an optimizer whose rate the command sets."""
+    values = optimizer(text)
+    for name in ("lr", "decay"):
+        if name in values:
+            raise argparse.ArgumentTypeError(f"{name}: expected none, since the rate is what is looked for")
+    return values
 
 
 def add_data(parser: argparse.ArgumentParser) -> Arguments:
@@ -113,7 +154,13 @@ def add_optimizer(parser: argparse.ArgumentParser, *, one: bool = True, rate: bo
     """Add the optimizer and its learning rate; without `one` only what holds for several at once."""
     group = parser.add_argument_group("optimizer")
     if one:
-        group.add_argument("--optimizer", choices=tuple(OPTIMIZERS), help="default: adam; momentum for fashion-mnist")
+        group.add_argument(
+            "--optimizer",
+            type=optimizer if rate else optimizer_without_rate,
+            metavar=_specs.FORM,
+            help=f"out of {', '.join(OPTIMIZERS)} (adam; momentum for fashion-mnist), with options of this group as "
+            "arguments if you like: adam:lr=0.01,betas=0.9/0.99",
+        )
     if rate:
         _add_rate(group, one=one)
     if one:
@@ -133,13 +180,16 @@ def add_optimizer(parser: argparse.ArgumentParser, *, one: bool = True, rate: bo
 
 def _add_rate(group: Arguments, *, one: bool) -> None:
     if one:
-        group.add_argument("--lr", type=real(), metavar="X", help="learning rate; the first one, if it changes")
+        group.add_argument(
+            "--lr",
+            type=real(),
+            metavar="X",
+            help="learning rate: constant, unless --decay, --schedule or --warmup says otherwise",
+        )
     change = group.add_mutually_exclusive_group()
     change.add_argument("--decay", type=real(), metavar="X", help="1/t decay: lr / (1 + X * step)")
     if one:
-        change.add_argument(
-            "--schedule", metavar="NAME[:ARG=VALUE,...]", help="a schedule, such as one-cycle: see below"
-        )
+        change.add_argument("--schedule", metavar=_specs.FORM, help="a schedule, such as one-cycle: see below")
         group.add_argument("--warmup", type=count(0), metavar="STEPS", help="rise to the first rate over these steps")
         group.add_argument(
             "--cycle-momentum",

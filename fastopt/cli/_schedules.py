@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from fastopt import schedules
-from fastopt.cli._errors import UsageError
+from fastopt.cli import _specs
+from fastopt.cli._errors import UsageError, did_you_mean
 
 #: The classes by name; those made from other schedules have no text form.
 CLASSES: dict[str, type[schedules.Schedule]] = {
@@ -43,6 +44,8 @@ def find(name: str) -> type[schedules.Schedule]:
     for known, cls in CLASSES.items():
         if bare(known) == bare(name):
             return cls
+    if hint := did_you_mean(name, CLASSES):
+        raise UsageError(f"schedule: there is no {name!r}{hint}")
     raise UsageError(f"schedule: expected one of {', '.join(CLASSES)}, got {name!r}")
 
 
@@ -69,7 +72,7 @@ def converter(cls: type[schedules.Schedule], name: str, epoch: int | None = None
         try:
             return _read(kind, text.strip(), epoch)
         except (ValueError, OverflowError):
-            raise UsageError(f"{name}: expected {_describe(kind)}, got {text!r}") from None
+            raise UsageError(f"{name}: expected {kind_of(kind)}, got {text!r}") from None
 
     return read
 
@@ -88,6 +91,8 @@ def _read(kind: Any, text: str, epoch: int | None) -> Any:
         if text.lower() not in ("true", "false"):
             raise ValueError
         return text.lower() == "true"
+    if kind is str:
+        return text
     if kind is int:
         if epoch is not None and text.endswith("ep"):
             return round(float(text.removesuffix("ep")) * epoch)
@@ -95,14 +100,14 @@ def _read(kind: Any, text: str, epoch: int | None) -> Any:
     return float(text)
 
 
-def _describe(kind: Any) -> str:
+def kind_of(kind: Any) -> str:
     if get_origin(kind) is tuple:
-        return f"numbers separated by /, each {_describe(get_args(kind)[0])}"
+        return f"numbers separated by /, each {kind_of(get_args(kind)[0])}"
     if get_origin(kind) is Literal:
         return " or ".join(get_args(kind))
     if get_origin(kind) in (Union, types.UnionType):
-        return f"{_describe(get_args(kind)[0])} or none"
-    return {int: "a whole number", float: "a number", bool: "true or false"}[kind]
+        return f"{kind_of(get_args(kind)[0])} or none"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}[kind]
 
 
 def build(cls: type[schedules.Schedule], values: Mapping[str, Any], *, lr: float | None, total: int | None) -> Any:
@@ -126,20 +131,20 @@ def build(cls: type[schedules.Schedule], values: Mapping[str, Any], *, lr: float
 
 def parse(text: str, *, lr: float, total: int, epoch: int) -> Any:
     """Make a schedule from ``NAME:ARG=VALUE,...`` for a training of `total` updates, `epoch` of them an epoch."""
-    name, _, rest = text.partition(":")
+    name, texts = _specs.split(text)
     cls = find(name)
-    known = arguments(cls)
+    return build(cls, read(cls, texts, epoch), lr=lr, total=total)
+
+
+def read(cls: type[schedules.Schedule], texts: Mapping[str, str], epoch: int | None = None) -> dict[str, Any]:
+    """Return the values of arguments that are given as texts."""
     values: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in rest.split(","))):
-        key, equals, value = part.partition("=")
-        key = next((argument for argument in known if argument.lower() == key.strip().replace("-", "_").lower()), key)
-        if not equals or key not in known:
-            raise UsageError(f"schedule: {name_of(cls)} takes {', '.join(known)} as ARG=VALUE, got {part!r}")
+    for argument, text in _specs.by_name(texts, arguments(cls), f"schedule: {name_of(cls)}").items():
         try:
-            values[key] = converter(cls, key, epoch)(value)
+            values[argument] = converter(cls, argument, epoch)(text)
         except UsageError as error:
             raise UsageError(f"schedule: {name_of(cls)}: {error}") from None
-    return build(cls, values, lr=lr, total=total)
+    return values
 
 
 def text_of(schedule: Any) -> str:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from fastopt._typing import Array
-from fastopt.cli._errors import UsageError
+from fastopt.cli._errors import UsageError, did_you_mean
 from fastopt.cli._optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -77,8 +77,12 @@ _BY_DATA: dict[str, dict[str, Any]] = {
 
 
 def given(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the options that were given."""
-    return {name: value for name, value in vars(args).items() if name in NAMES and value is not None}
+    """Return the options that were given, those in ``--optimizer NAME:ARG=VALUE,...`` among them."""
+    options = {name: value for name, value in vars(args).items() if name in NAMES and value is not None}
+    parts: dict[str, Any] = options.pop("optimizer", {})
+    if twice := sorted(options.keys() & parts.keys()):
+        raise UsageError(f"--{twice[0].replace('_', '-')}: given twice, by itself and in --optimizer")
+    return options | parts
 
 
 def resolve(
@@ -95,7 +99,8 @@ def resolve(
     if settings.lr is None:
         settings.lr = lr
     if settings.decay is None:
-        settings.decay = 0.0 if settings.schedule is not None else decay
+        # The decay that suits a data set goes with the rate that does: one of the user's stays as it is.
+        settings.decay = 0.0 if settings.schedule is not None or "lr" in merged else decay
     return settings
 
 
@@ -135,6 +140,8 @@ def load_data(settings: Settings) -> "Dataset":
     if not table:
         return data.load(source, folder=settings.folder, seed=settings.seed)
     if not source.lower().endswith((".npz", ".csv")):
+        if hint := did_you_mean(source, data.NAMES):
+            raise UsageError(f"data: there is no {source!r}{hint}")
         raise UsageError(f"data: expected one of {', '.join(data.NAMES)} or a .npz or .csv file, got {source!r}")
     task: Any = settings.task
     loaded = data.load_table(source, target=settings.target, task=task, seed=settings.seed)

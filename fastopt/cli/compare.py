@@ -4,8 +4,8 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from fastopt.cli import _options
-from fastopt.cli._errors import UsageError, sentence
+from fastopt.cli import _options, _specs
+from fastopt.cli._errors import UsageError, deprecated, sentence
 from fastopt.cli._optimizers import OPTIMIZERS
 from fastopt.cli._output import check_outputs, draw, progress, show, show_table, write_json
 from fastopt.cli._setup import (
@@ -33,13 +33,12 @@ examples:
   fastopt compare spiral --optimizers adam:lr=0.02 adam:lr=0.05 adam:lr=0.2 --epochs 500
   fastopt compare sine --optimizers momentum,nesterov,adam --epochs 300 --plot sine.svg --json sine.json
 
-An optimizer may bring settings of its own, NAME:ARG=VALUE:..., out of lr, decay, momentum, rho, eps and
-weight-decay. Its rate, unless given, is the one that fastopt train takes for it on this data.
+An optimizer may bring settings of its own, NAME:ARG=VALUE,..., out of lr, decay, momentum, rho, betas, eps and
+weight-decay. A rate that is given stays constant unless decay is given too; without one, rate and decay are those that
+fastopt train takes for it on this data.
 """
 
 PICTURE = "fastopt-compare.png"
-
-_ARGUMENTS = ("lr", "decay", "momentum", "rho", "eps", "weight-decay")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--optimizers",
         nargs="+",
         default=["sgd,momentum,adagrad,rmsprop,adam"],
-        metavar="NAME",
+        metavar=_specs.FORM,
         help=f"out of {', '.join(OPTIMIZERS)}, separated by commas or blanks (sgd,momentum,adagrad,rmsprop,adam)",
     )
     _options.add_length(parser)
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Compare."""
     picture = check_outputs(args, PICTURE)
     common = resolve(given(args), defaults=_shorter(args))
-    runs = {spec: _settings(spec, args) for spec in ",".join(args.optimizers).split(",") if spec}
+    runs = {spec: _settings(spec, args) for spec in _specs.split_list(args.optimizers)}
     if not runs:
         raise UsageError("--optimizers: expected at least one name, got none")
     dataset = load_data(common)
@@ -86,6 +85,9 @@ def run(args: argparse.Namespace) -> int:
         title = f"{dataset.name}: the same network from the same start"
         pictures.append(draw(args, picture, plots.compare(curves, title=title)))
     write_json(args, {"command": "compare", "data": describe_data(dataset), "runs": results, "pictures": pictures})
+    if old := next(filter(_specs.is_old, runs), None):
+        name, *arguments = old.split(":")
+        deprecated("fastopt compare", old, f"{name}:{','.join(arguments)}")
     return 0
 
 
@@ -95,21 +97,10 @@ def _shorter(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(spec: str, args: argparse.Namespace) -> Settings:
-    """Read ``NAME:ARG=VALUE:...``."""
-    name, *parts = spec.split(":")
-    if name not in OPTIMIZERS:
-        raise UsageError(f"--optimizers: expected some of {', '.join(OPTIMIZERS)}, got {name!r}")
-    options: dict[str, Any] = {"optimizer": name}
-    for part in parts:
-        key, equals, value = part.partition("=")
-        if not equals or key not in _ARGUMENTS:
-            raise UsageError(f"--optimizers: expected {', '.join(_ARGUMENTS)} as ARG=VALUE, got {part!r} in {spec!r}")
-        try:
-            below = {"momentum": 1.0, "rho": 1.0}.get(key)
-            kind = _options.real() if below is None else _options.real(below=below)
-            options[key.replace("-", "_")] = kind(value)
-        except argparse.ArgumentTypeError as error:
-            raise UsageError(f"--optimizers: {key}: {error}") from None
+    try:
+        options = _options.optimizer(spec)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"--optimizers: {error}") from None
     return resolve({**given(args), **options}, defaults=_shorter(args))
 
 

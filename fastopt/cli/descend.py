@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fastopt.cli import _options
+from fastopt.cli import _options, _specs
 from fastopt.cli._errors import UsageError
 from fastopt.cli._optimizers import OPTIMIZERS, having
 from fastopt.cli._output import check_outputs, draw, show_table, write_json
@@ -13,7 +13,7 @@ EPILOG = """\
 examples:
   fastopt descend
   fastopt descend better --plot better.svg
-  fastopt descend --optimizer momentum --lr 0.3 --momentum 0.9 --plot own.png --json own.json
+  fastopt descend --optimizer momentum:lr=0.3,momentum=0.9 --plot own.png --json own.json
 
 A ball walks down x^2/50 + sin(x)^2, a function with a valley every pi of which the one at 0 is the deepest. The rounds
 lead from rates that are far too small to one that explodes: "too small", "still too small",
@@ -29,7 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("round", nargs="*", metavar="ROUND", help="a round by name, or all (default)")
     group = parser.add_argument_group("settings")
-    group.add_argument("--optimizer", choices=tuple(OPTIMIZERS), help="with --lr: the optimizer (momentum)")
+    group.add_argument(
+        "--optimizer",
+        type=_options.optimizer,
+        metavar=_specs.FORM,
+        help=f"with a rate: out of {', '.join(OPTIMIZERS)} (momentum), with lr and momentum as arguments if you like",
+    )
     group.add_argument("--lr", type=_options.real(), metavar="X", help="learning rate")
     group.add_argument("--momentum", type=_options.real(below=1), metavar="X", help=f"of {having('momentum')}")
     group.add_argument(
@@ -90,16 +95,22 @@ def _own(args: argparse.Namespace) -> Any:
     """Make a round of the options, or None without them."""
     from fastopt.descent import Round
 
-    if args.lr is None:
+    given = dict(args.optimizer or {})
+    optimizer = given.pop("optimizer", "momentum")
+    if other := sorted(given.keys() - {"lr", "momentum"}):
+        raise UsageError(f"--optimizer: expected lr and momentum as arguments, got {other[0].replace('_', '-')}")
+    for name in ("lr", "momentum"):
+        if (value := getattr(args, name)) is not None:
+            if name in given:
+                raise UsageError(f"--{name}: given twice, by itself and in --optimizer")
+            given[name] = value
+    if "lr" not in given:
         for name in ("optimizer", "momentum"):
             if getattr(args, name) is not None:
                 raise UsageError(f"--{name}: needs --lr")
         return None
-    optimizer = args.optimizer or "momentum"
     choice = OPTIMIZERS[optimizer]
-    options = {"lr": args.lr, **choice.fixed}
-    if args.momentum is not None:
-        if "momentum" not in choice.defaults:
-            raise UsageError(f"--momentum: {optimizer} has no such setting")
-        options["momentum"] = args.momentum
+    if "momentum" in given and "momentum" not in choice.defaults:
+        raise UsageError(f"--momentum: {optimizer} has no such setting")
+    options = {**choice.fixed, **given}
     return Round("my own", options, choice.cls.__name__)

@@ -1,14 +1,15 @@
 """``fastopt schedule``: what a schedule does."""
 
 import argparse
-import dataclasses
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from itertools import pairwise
+from typing import Any, get_origin, get_type_hints
 
 from fastopt import schedules
-from fastopt.cli import _options
-from fastopt.cli._errors import UsageError
+from fastopt.cli import _options, _specs
+from fastopt.cli._errors import UsageError, deprecated
 from fastopt.cli._output import check_outputs, draw, show, show_table, write_json
 from fastopt.cli._schedules import (
     CLASSES,
@@ -16,10 +17,11 @@ from fastopt.cli._schedules import (
     RATES,
     arguments,
     build,
-    converter,
     describe,
     find,
+    kind_of,
     name_of,
+    read,
     required,
     text_of,
 )
@@ -27,11 +29,13 @@ from fastopt.cli._setup import short
 
 EPILOG = """\
 examples:
-  fastopt schedule one-cycle --max-lr 0.1 --steps 1000
-  fastopt schedule cosine-annealing --lr 0.1 --eta-min 0.001 --steps 500 --warmup 50 --plot warm.svg
-  fastopt schedule piecewise-constant --boundaries 300 400 --values 0.1 0.02 0.001 --steps 500 --json plan.json
+  fastopt schedule one-cycle:max_lr=0.1 --steps 1000
+  fastopt schedule inverse-time-decay:lr=1,decay=0.1 --steps 30 --every 1 --diff
+  fastopt schedule cosine-annealing:lr=0.1,eta_min=0.001 --steps 500 --warmup 50 --plot warm.svg
+  fastopt schedule piecewise-constant:boundaries=300/400,values=0.1/0.02/0.001 --steps 500 --json plan.json
 
-fastopt schedule NAME --help shows the arguments of a schedule. Names may also be written as in Python: OneCycle --T_0.
+A schedule is written NAME:ARG=VALUE,ARG=VALUE, here and in fastopt train --schedule; fastopt schedule NAME --help shows
+its arguments. The name may also be written as in Python: OneCycle.
 """
 
 PICTURE = "fastopt-schedule.png"
@@ -51,13 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one = names.add_parser(
             name,
             help=summary.replace("%", "%%"),
-            description=f"{summary}.".replace("%", "%%"),
+            description=f"{summary}.\n\n{_explained(cls, notes)}".replace("%", "%%"),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
-            usage="%(prog)s [options]",
+            usage="%(prog)s[:ARG=VALUE,...] [options]",
         )
-        group = one.add_argument_group("arguments")
-        for argument, field in arguments(cls).items():
-            _add(group, cls, argument, field, notes.get(argument, ""))
+        one.add_argument("--arguments", help=argparse.SUPPRESS)
+        for argument in arguments(cls):
+            _add_old(one, cls, argument)
         how = one.add_argument_group("what to show")
         how.add_argument(
             "--steps", type=_options.count(most=MOST), metavar="N", help="updates (the length given, else 1000)"
@@ -65,16 +70,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         how.add_argument(
             "--warmup", type=_options.count(most=MOST), metavar="N", help="rise to the first rate over N updates before"
         )
+        how.add_argument(
+            "--every", type=_options.count(most=MOST), metavar="N", help="print every N-th rate (11 of them, evenly)"
+        )
+        how.add_argument("--diff", action="store_true", help="print how much each differs from the one before")
         how.add_argument("--log", action="store_true", help="logarithmic axis")
         _options.add_output(one, PICTURE)
 
 
 def normalize(argv: Sequence[str]) -> list[str]:
-    """Let names be written as in Python: ``OneCycle``, ``one_cycle``, ``--max_lr``, ``--T_0=10``."""
+    """Split ``NAME:ARG=VALUE,...``, and let names be written as in Python: ``OneCycle``, ``--max_lr``."""
     words = list(argv)
     if words and not words[0].startswith("-"):
+        name, colon, rest = words[0].partition(":")
         with suppress(UsageError):
-            words[0] = name_of(find(words[0]))
+            name = name_of(find(name))
+        words[:1] = [name, f"--arguments={rest}"] if colon else [name]
     for i, word in enumerate(words):
         option, equals, value = word.partition("=")
         if option.startswith("--"):
@@ -82,22 +93,28 @@ def normalize(argv: Sequence[str]) -> list[str]:
     return words
 
 
-def _add(group: Any, cls: type[Any], name: str, field: "dataclasses.Field[Any]", note: str) -> None:
+def _explained(cls: type[Any], notes: dict[str, str]) -> str:
+    """Return a paragraph about each argument of a schedule."""
+    lines = ["arguments:"]
+    for name, field in arguments(cls).items():
+        default = str(field.default).lower()
+        if required(field):
+            default = str(RATE) if name in RATES else "--steps" if name in LENGTHS else "required"
+        kind = kind_of(get_type_hints(cls)[name])
+        lines += [f"  {name}=VALUE, {kind} ({default})"]
+        lines += textwrap.wrap(notes.get(name, ""), 78, initial_indent="      ", subsequent_indent="      ")
+    return "\n".join(lines)
+
+
+def _add_old(parser: argparse.ArgumentParser, cls: type[Any], name: str) -> None:
+    """Add an argument as the option that it was in version 0.1."""
     kind = get_type_hints(cls)[name]
-    default = str(field.default).lower()
-    if required(field):
-        default = str(RATE) if name in RATES else "--steps" if name in LENGTHS else "required"
-    note = f"{note.rstrip('.')} ({default})"
-    keywords: dict[str, Any] = {"dest": f"argument_{name}", "help": note.replace("%", "%%")}
+    keywords: dict[str, Any] = {"dest": f"argument_{name}", "help": argparse.SUPPRESS}
     if kind is bool:
         keywords["action"] = argparse.BooleanOptionalAction
     elif get_origin(kind) is tuple:
-        keywords |= {"nargs": "+", "metavar": "X"}
-    elif get_origin(kind) is Literal:
-        keywords["choices"] = get_args(kind)
-    else:
-        keywords["metavar"] = "X"
-    group.add_argument(_option(name), **keywords)
+        keywords["nargs"] = "+"
+    parser.add_argument(_option(name), **keywords)
 
 
 def _option(name: str) -> str:
@@ -106,22 +123,21 @@ def _option(name: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Show the schedule."""
+    try:
+        return _run(args)
+    except UsageError as error:
+        raise UsageError(str(error).removeprefix("schedule: ")) from None  # the command has that name
+
+
+def _run(args: argparse.Namespace) -> int:
     cls = find(args.name)
-    values: dict[str, Any] = {}
-    for name in arguments(cls):
-        value = getattr(args, f"argument_{name}")
-        if value is None or isinstance(value, bool):
-            values |= {} if value is None else {name: value}
-            continue
-        text = "/".join(value) if isinstance(value, list) else value
-        try:
-            values[name] = converter(cls, name)(text)
-        except UsageError as error:
-            argument, _, rest = str(error).partition(":")
-            raise UsageError(f"{_option(argument)}:{rest}") from None
+    old = _old_arguments(args, cls)
+    _, texts = _specs.split(f"{args.name}:{args.arguments or ''}")
+    values = read(cls, {**texts, **old})
     missing = [name for name, field in arguments(cls).items() if required(field) and name not in values]
-    if needed := [_option(name) for name in missing if name not in (*RATES, *LENGTHS)]:
-        raise UsageError(f"{name_of(cls)} needs {', '.join(needed)}")
+    if needed := [name for name in missing if name not in (*RATES, *LENGTHS)]:
+        example = ",".join(f"{name}=VALUE" for name in needed)
+        raise UsageError(f"{name_of(cls)} needs {', '.join(needed)}: write {name_of(cls)}:{example}")
     warmup = args.warmup or 0
     steps = args.steps or warmup + next((values[name] for name in LENGTHS if name in values), 1000)
     if steps > MOST:
@@ -132,8 +148,13 @@ def run(args: argparse.Namespace) -> int:
     rates = [schedule(step) for step in range(steps)]
     show("schedule", repr(schedule))
     if not args.quiet:
-        shown = sorted({round(k * (steps - 1) / 10) for k in range(11)})
-        show_table(["step", "rate"], [[str(step), f"{rates[step]:.6g}"] for step in shown])
+        every = args.every
+        shown = range(0, steps, every) if every else sorted({round(k * (steps - 1) / 10) for k in range(11)})
+        rows = [[str(step), f"{rates[step]:.6g}"] for step in shown]
+        if args.diff:
+            differences = [f"{rates[step] - rates[before]:+.6g}" for before, step in pairwise(shown)]
+            rows = [[*row, difference] for row, difference in zip(rows, ["", *differences], strict=True)]
+        show_table(["step", "rate", "difference"][: len(rows[0])], rows)
     pictures = []
     momentum = None if warmup else getattr(base, "momentum", None)
     if picture is not None:
@@ -153,4 +174,18 @@ def run(args: argparse.Namespace) -> int:
     if momentum is not None:
         result["momentum"] = [momentum(step) for step in range(steps)]
     write_json(args, result)
+    if old:
+        options = ", ".join(_option(name) for name in old)
+        written = ",".join(f"{name}={text}" for name, text in {**texts, **old}.items())
+        deprecated("fastopt schedule", options, f"{name_of(cls)}:{written}")
     return 0
+
+
+def _old_arguments(args: argparse.Namespace, cls: type[Any]) -> dict[str, str]:
+    """Return the arguments given as options, as texts."""
+    given = {name: getattr(args, f"argument_{name}") for name in arguments(cls)}
+    return {
+        name: "/".join(value) if isinstance(value, list) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }

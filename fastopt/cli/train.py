@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastopt.cli import _options
-from fastopt.cli._errors import UsageError, say, sentence
+from fastopt.cli._errors import UsageError, did_you_mean, say, sentence
 from fastopt.cli._output import beside, check_file, check_outputs, draw, has_terminal, show, show_table, write_json
 from fastopt.cli._setup import (
     NAMES,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 examples:
   fastopt train
-  fastopt train vertical --optimizer momentum --lr 0.5 --epochs 300 --plot vertical.svg
+  fastopt train vertical --optimizer momentum:lr=0.5 --epochs 300 --plot vertical.svg
   fastopt train spiral --preset nnfs-adam-0.05 --epochs 301
   fastopt train sine --schedule one-cycle:pct_start=0.2 --cycle-momentum --epochs 501
   fastopt train vertical --samples 50 --noise 0.2 --optimizer momentum --lr 1 --batch-size 32 --epochs 400 --snapshots 5
@@ -45,7 +45,8 @@ Schedules (fastopt schedule --help lists them all with their arguments):
   the length the whole training. Lengths count updates; 10ep stands for 10 epochs. Several values are
   separated by /: piecewise-constant:boundaries=30ep/40ep,values=0.1/0.01/0.001.
 
-What is not given suits data and optimizer: spiral is trained as in "Neural Networks from Scratch", in one batch
+A rate that is given stays constant, unless --decay, --schedule or --warmup says otherwise. What is not given suits
+data and optimizer: spiral is trained as in "Neural Networks from Scratch", in one batch
 by Adam with a rate of 0.05 and 1/t decay; fashion-mnist by SGD with momentum 0.9 and a rate of 0.01, in batches
 of 32, for 5 epochs (87 % of the test pictures; 88 % with --epochs 12 --batch-size 64 --lr 0.05 --schedule
 cosine-annealing).
@@ -116,6 +117,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
         from fastopt.cli._presets import PRESETS
 
         if args.preset not in PRESETS:
+            if hint := did_you_mean(args.preset, PRESETS):
+                raise UsageError(f"--preset: there is no {args.preset!r}{hint}")
             raise UsageError(f"--preset: expected one of {', '.join(PRESETS)}, got {args.preset!r}")
         preset = dict(PRESETS[args.preset])
         for name in ("source", "optimizer"):

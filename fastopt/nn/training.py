@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, Protocol
 
@@ -23,7 +23,7 @@ from fastopt.nn import checkpoint
 from fastopt.nn.history import Diverged, History
 from fastopt.nn.layers import Layer
 from fastopt.nn.losses import Loss, Metric
-from fastopt.schedules import Schedule
+from fastopt.schedules._base import start, stateful
 
 __all__ = ["Batches", "Callback", "LambdaCallback", "Model", "Optimizer", "Training", "fit"]
 
@@ -260,6 +260,12 @@ class Training:
         return self._stop is not None or self._interrupted or self.history.epochs >= self.epochs
 
     @property
+    def measured(self) -> list[str]:
+        """Names of what is measured per epoch: loss and metrics, and the same of the validation data."""
+        names = ["loss", *self.net.metrics]
+        return names if self._validation is None else [*names, *(f"val_{name}" for name in names)]
+
+    @property
     def gradient_norm(self) -> float:
         """Euclidean norm of the latest gradient, before clipping; computed once per batch."""
         if self._norm is None:
@@ -292,6 +298,7 @@ class Training:
 
     def run(self, resume: str | os.PathLike[str] | None = None) -> History:
         """Train; see `fit`."""
+        _start_schedules(self.optimizer, self.measured)
         begun: list[Callback] = []
         try:
             for callback in self.callbacks:
@@ -551,8 +558,10 @@ def fit(
 ) -> History:
     """Train a network.
 
-    Schedules are called once per update; those that follow a metric (`ReduceOnPlateau`) are told the
-    validation loss, else the training loss, after each epoch, or the accuracy in mode "max".
+    Schedules are asked once per update. Those that follow a metric (`ReduceOnPlateau`) are told the one that their
+    `monitor` names after each epoch, by default the validation loss, else the training loss, or the accuracy in mode
+    "max". They begin anew with a new optimizer, and go on where the training of an optimizer that has done steps, or
+    a resumed run, goes on.
 
     Ctrl-C ends the run after the batch under way and returns the history so far; with a
     `Checkpoint` among the callbacks nothing is lost. A second Ctrl-C raises `KeyboardInterrupt`.
@@ -602,8 +611,8 @@ def fit(
     Diverged
         If loss or parameters become infinite or NaN.
     TypeError, ValueError
-        For arguments out of range, an optimizer of other arrays, and checkpoints that are damaged
-        or do not fit.
+        For arguments out of range, an optimizer of other arrays, a schedule that follows a metric
+        which is not measured, and checkpoints that are damaged or do not fit.
 
     Examples
     --------
@@ -704,25 +713,38 @@ def gradients_like(params: Any, net: Model) -> Any:
         ) from None
 
 
+def _start_schedules(optimizer: Optimizer, measured: Collection[str]) -> None:
+    """Start the schedules that follow a metric anew for a new optimizer; `measured` must have what each follows."""
+    for schedule in stateful(*_hyper_parameters(optimizer)):
+        _followed(schedule, measured)
+    if optimizer.steps == 0:
+        start(optimizer, *_hyper_parameters(optimizer))
+
+
 def _tell_schedules(optimizer: Optimizer, logs: Mapping[str, float]) -> None:
-    """Tell the schedules that follow a metric how the epoch went, each once, wherever it is used."""
-    used = [value for group in optimizer.groups for value in group.hyper_parameters().values()]
-    schedules = {id(schedule): schedule for value in used for schedule in _following(value)}
-    for schedule in schedules.values():
-        metric = "accuracy" if getattr(schedule, "mode", "min") == "max" else "loss"
-        schedule.update(logs.get(f"val_{metric}", logs[metric]))
+    """Tell the schedules that follow a metric how the epoch went, each once, unless another rate was in force."""
+    for schedule in stateful(*_hyper_parameters(optimizer), step=optimizer.steps - 1):
+        schedule.update(logs[_followed(schedule, logs)])
 
 
-def _following(value: Any) -> Iterator[Any]:
-    """Yield the schedules in a hyper-parameter that take a metric themselves, instead of passing it on."""
-    if isinstance(value, tuple | list):
-        for element in value:
-            yield from _following(element)
-    elif isinstance(value, Schedule) and type(value).update is Schedule.update:
-        for part in value._schedules().values():
-            yield from _following(part)
-    elif callable(value) and hasattr(value, "update"):
-        yield value
+def _hyper_parameters(optimizer: Optimizer) -> list[Any]:
+    return [value for group in optimizer.groups for value in group.hyper_parameters().values()]
+
+
+def _followed(schedule: Any, measured: Collection[str]) -> str:
+    """Return the name of the metric that a schedule follows."""
+    given: str | None = getattr(schedule, "monitor", None)
+    mode = getattr(schedule, "mode", "min")
+    name = given or ("accuracy" if mode == "max" else "loss")
+    if given is None and f"val_{name}" in measured:
+        return f"val_{name}"
+    if name not in measured:
+        why = f", the default in mode {mode!r}" if given is None else ""
+        raise ValueError(
+            f"{type(schedule).__name__}: monitor: expected one of {', '.join(map(repr, measured))}, got {name!r}{why}"
+            + (" (it needs validation_data)" if name.startswith("val_") else "")
+        )
+    return name
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """Schedules made from others. A part may be any callable step -> rate."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from fastopt._checks import COUNT, RATE, check_fields, increasing, integer, real, tuple_of
-from fastopt.schedules._base import Schedule, check_step, schedule_like
+from fastopt._checks import COUNT, RATE, boolean, check_fields, increasing, integer, real, tuple_of
+from fastopt.schedules._base import Schedule, check_update, schedule_like
 
 
 def ends_cycle(part: Callable[[int], float], step: int) -> bool:
@@ -13,8 +14,17 @@ def ends_cycle(part: Callable[[int], float], step: int) -> bool:
     return isinstance(part, Schedule) and part.ends_cycle(step)
 
 
+class _Composed(Schedule):
+    """A schedule that notes where it is, to know which of its parts is in force when a metric comes without a step."""
+
+    def __call__(self, step: float) -> float:
+        rate = super().__call__(step)
+        object.__setattr__(self, "_asked", step)
+        return rate
+
+
 @dataclass(frozen=True)
-class Scaled(Schedule):
+class Scaled(_Composed):
     """A schedule times a factor: ``schedule(step) * factor``.
 
     Parameters
@@ -45,13 +55,13 @@ class Scaled(Schedule):
         """Check the parts."""
         check_fields(self, schedule=schedule_like, factor=schedule_like if callable(self.factor) else RATE)
 
-    def _at(self, step: int) -> float:
-        factor = self.factor(step) if callable(self.factor) else self.factor
-        return self.schedule(step) * factor
+    def _at(self, step: float) -> float:
+        factor = self.factor(step) if callable(self.factor) else self.factor  # type: ignore[arg-type]
+        return self.schedule(step) * factor  # type: ignore[arg-type]
 
     def ends_cycle(self, step: int) -> bool:
         """Whether the update number `step`, from 0, is the last of a cycle of either factor."""
-        step = check_step("step", step)
+        step = check_update(step)
         return any(part.ends_cycle(step) for part in self._schedules().values())
 
     def _parts(self) -> tuple[Callable[[int], float], ...]:
@@ -59,7 +69,7 @@ class Scaled(Schedule):
 
 
 @dataclass(frozen=True)
-class PerEpoch(Schedule):
+class PerEpoch(_Composed):
     """A schedule that counts epochs instead of steps: ``schedule(step // steps_per_epoch)``.
 
     Parameters
@@ -67,42 +77,56 @@ class PerEpoch(Schedule):
     schedule : callable
         Epoch -> rate.
     steps_per_epoch : int
-        Updates in an epoch.
+        Updates per epoch.
+    fractional : bool
+        Use ``schedule(step / steps_per_epoch)``: lengths count epochs, and the rate still changes
+        with every update.
 
     Notes
     -----
-    PyTorch: call ``scheduler.step()`` once per epoch. Keras: the callback
-    ``LearningRateScheduler``.
+    PyTorch: call ``scheduler.step()`` once per epoch, or, for the fractional form, as its
+    ``CosineAnnealingWarmRestarts`` proposes, ``scheduler.step(epoch + i / steps_per_epoch)`` after
+    batch i. Keras: the callback ``LearningRateScheduler``.
 
     Examples
     --------
-    >>> from fastopt.schedules import StepDecay
+    >>> from fastopt.schedules import CosineWarmRestarts, StepDecay
     >>> schedule = PerEpoch(StepDecay(lr=0.1, step_size=1, gamma=0.5), steps_per_epoch=400)
     >>> [schedule(step) for step in (0, 399, 400, 800)]
     [0.1, 0.1, 0.05, 0.025]
+    >>> schedule = PerEpoch(CosineWarmRestarts(lr=1.0, T_0=10), steps_per_epoch=4, fractional=True)
+    >>> [round(schedule(step), 4) for step in (0, 1, 2, 3, 4, 39, 40)]
+    [1.0, 0.9985, 0.9938, 0.9862, 0.9755, 0.0015, 1.0]
     """
 
     schedule: Callable[[int], float]
     steps_per_epoch: int
+    fractional: bool = False
 
     def __post_init__(self) -> None:
         """Check the parts."""
-        check_fields(self, schedule=schedule_like, steps_per_epoch=COUNT)
+        check_fields(self, schedule=schedule_like, steps_per_epoch=COUNT, fractional=boolean)
 
-    def _at(self, step: int) -> float:
-        return self.schedule(step // self.steps_per_epoch)
+    def _at(self, step: float) -> float:
+        return self.schedule(self._epoch(step))  # type: ignore[arg-type]  # whole, unless asked for fractions
+
+    def _epoch(self, step: float) -> float:
+        return step / self.steps_per_epoch if self.fractional else step // self.steps_per_epoch
 
     def ends_cycle(self, step: int) -> bool:
         """Whether the update number `step`, from 0, is the last of the epoch that ends a cycle."""
-        epoch, since = divmod(check_step("step", step), self.steps_per_epoch)
+        epoch, since = divmod(check_update(step), self.steps_per_epoch)
         return since + 1 == self.steps_per_epoch and ends_cycle(self.schedule, epoch)
 
     def _parts(self) -> tuple[Callable[[int], float], ...]:
         return (self.schedule,)
 
+    def _in_force(self, step: float) -> Iterable[tuple[Any, float]]:
+        return [(self.schedule, self._epoch(step))]
+
 
 @dataclass(frozen=True)
-class Warmup(Schedule):
+class Warmup(_Composed):
     """A straight line up to the first rate of a schedule, then that schedule from its start.
 
     ::
@@ -126,7 +150,8 @@ class Warmup(Schedule):
     schedule, with ``milestones=[warmup_steps]``. Keras: `warmup_target` and `warmup_steps` of
     ``CosineDecay``, where the start is the `initial_learning_rate`. The same numbers. For a rise
     that multiplies the schedule without putting it off, use
-    ``Scaled(schedule, Warmup(Constant(1.0), warmup_steps))``.
+    ``Scaled(schedule, Warmup(Constant(1.0), warmup_steps))``. A ``ReduceOnPlateau`` inside hears no
+    metric of the rise.
 
     References
     ----------
@@ -154,23 +179,26 @@ class Warmup(Schedule):
             start_factor=real(at_least=0, at_most=1),
         )
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         if step >= self.warmup_steps:
-            return self.schedule(step - self.warmup_steps)
+            return self.schedule(step - self.warmup_steps)  # type: ignore[arg-type]  # a fraction only if it was one
         rise = (1.0 - self.start_factor) * step / self.warmup_steps
         return self.schedule(0) * (self.start_factor + rise)
 
     def ends_cycle(self, step: int) -> bool:
         """Whether the update number `step`, from 0, is the last of a cycle; the rise belongs to the first."""
-        since = check_step("step", step) - self.warmup_steps
+        since = check_update(step) - self.warmup_steps
         return since >= 0 and ends_cycle(self.schedule, since)
 
     def _parts(self) -> tuple[Callable[[int], float], ...]:
         return (self.schedule,)
 
+    def _in_force(self, step: float) -> Iterable[tuple[Any, float]]:
+        return [(self.schedule, step - self.warmup_steps)] if step >= self.warmup_steps else []
+
 
 @dataclass(frozen=True)
-class Sequential(Schedule):
+class Sequential(_Composed):
     """One schedule after the other, each from its own start.
 
     ``schedules[i](step - milestones[i - 1])``, where i milestones are at or below the step.
@@ -184,7 +212,8 @@ class Sequential(Schedule):
 
     Notes
     -----
-    PyTorch: ``SequentialLR(schedulers, milestones)``, the same numbers. Keras: none.
+    PyTorch: ``SequentialLR(schedulers, milestones)``, the same numbers. Keras: none. A
+    ``ReduceOnPlateau`` among them hears the metrics of its own steps only.
 
     Examples
     --------
@@ -206,14 +235,19 @@ class Sequential(Schedule):
                 f"milestones, got {len(self.schedules)}"
             )
 
-    def _at(self, step: int) -> float:
-        i = bisect_right(self.milestones, step)
-        return self.schedules[i](step - self.milestones[i - 1] if i else step)
+    def _at(self, step: float) -> float:
+        [(schedule, since)] = self._in_force(step)
+        rate: float = schedule(since)
+        return rate
 
     def ends_cycle(self, step: int) -> bool:
         """Whether the update number `step`, from 0, is the last of a cycle of the schedule in force."""
-        i = bisect_right(self.milestones, check_step("step", step))
-        return ends_cycle(self.schedules[i], step - self.milestones[i - 1] if i else step)
+        [(schedule, since)] = self._in_force(check_update(step))
+        return ends_cycle(schedule, int(since))
 
     def _parts(self) -> tuple[Callable[[int], float], ...]:
         return self.schedules
+
+    def _in_force(self, step: float) -> list[tuple[Any, float]]:
+        i = bisect_right(self.milestones, step)
+        return [(self.schedules[i], step - self.milestones[i - 1] if i else step)]

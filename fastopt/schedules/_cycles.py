@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fastopt._checks import COUNT, FACTOR, RATE, SHARE, boolean, check_fields, check_order, choice, optional, real
-from fastopt.schedules._base import Schedule, check_step
+from fastopt.schedules._base import Schedule, check_step, check_update
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class SnapshotCosine(Schedule):
         check_fields(self, lr=RATE, total_steps=COUNT, cycles=COUNT)
         check_order(self, "cycles", "total_steps")
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         length = -(-self.total_steps // self.cycles)
         return self.lr / 2.0 * (1.0 + math.cos(math.pi * (step % length) / length))
 
@@ -66,7 +66,7 @@ class SnapshotCosine(Schedule):
 
     def ends_cycle(self, step: int) -> bool:
         """Whether the update number `step`, from 0, is the last of its cycle."""
-        done = check_step("step", step) + 1
+        done = check_update(step) + 1
         return done % -(-self.total_steps // self.cycles) == 0 or done == self.total_steps
 
 
@@ -124,14 +124,14 @@ class CosineWarmRestarts(Schedule):
         check_fields(self, lr=RATE, T_0=COUNT, T_mult=COUNT, eta_min=RATE, gamma=FACTOR)
         check_order(self, "eta_min", "lr")
 
-    def _cycle(self, step: int) -> tuple[int, int, int]:
+    def _cycle(self, step: float) -> tuple[int, float, int]:
         """Return the number of the cycle, the steps since its start, and its length."""
-        T_0, m = self.T_0, self.T_mult
+        T_0, m, whole = self.T_0, self.T_mult, int(step)  # cycles begin at whole steps
         if m == 1:
-            return step // T_0, step % T_0, T_0
+            return whole // T_0, step % T_0, T_0
         # Cycle i starts at T_0 (m^i - 1) / (m - 1), so i is the largest with m^i <= ratio. The
         # logarithm may round across a whole number; whole numbers then decide.
-        ratio = step * (m - 1) // T_0 + 1
+        ratio = whole * (m - 1) // T_0 + 1
         i = int(math.log(ratio) / math.log(m))
         if m**i > ratio:
             i -= 1
@@ -139,7 +139,7 @@ class CosineWarmRestarts(Schedule):
             i += 1
         return i, step - T_0 * (m**i - 1) // (m - 1), T_0 * m**i
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         i, since, length = self._cycle(step)
         height = (self.lr - self.eta_min) * self.gamma**i
         return float(self.eta_min + height * (1.0 + math.cos(math.pi * since / length)) / 2.0)
@@ -151,7 +151,7 @@ class CosineWarmRestarts(Schedule):
 
     def ends_cycle(self, step: int) -> bool:
         """Whether the update number `step`, from 0, is the last of its cycle."""
-        _, since, length = self._cycle(check_step("step", step))
+        _, since, length = self._cycle(check_update(step))
         return since + 1 == length
 
 
@@ -226,20 +226,20 @@ class Cyclical(Schedule):
         check_order(self, "base_lr", "max_lr")
         check_order(self, "base_momentum", "max_momentum")
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         return self.base_lr + (self.max_lr - self.base_lr) * self._height(step)
 
-    def momentum(self, step: int) -> float:
+    def momentum(self, step: float) -> float:
         """Return the momentum of update number `step`: high where the rate is low.
 
         ``max_momentum - (max_momentum - base_momentum) * h * scale``. The method itself is a
         schedule: ``SGD(params, lr=schedule, momentum=schedule.momentum)``, or
         ``Adam(params, lr=schedule, betas=(schedule.momentum, 0.999))``.
         """
-        height = self._height(check_step("step", step))
+        height = self._height(check_step(step))
         return self.max_momentum - (self.max_momentum - self.base_momentum) * height
 
-    def _height(self, step: int) -> float:
+    def _height(self, step: float) -> float:
         up = self.step_size_up
         down = self.step_size_down or up
         cycle, since = divmod(step, up + down)
@@ -258,7 +258,7 @@ class Cyclical(Schedule):
     def ends_cycle(self, step: int) -> bool:
         """Whether the update number `step`, from 0, is the last of its cycle."""
         length = self.step_size_up + (self.step_size_down or self.step_size_up)
-        return (check_step("step", step) + 1) % length == 0
+        return (check_update(step) + 1) % length == 0
 
 
 @dataclass(frozen=True)
@@ -341,11 +341,11 @@ class OneCycle(Schedule):
         )
         check_order(self, "base_momentum", "max_momentum")
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         low = self.max_lr / self.div_factor
         return self._anneal(step, low, self.max_lr, low / self.final_div_factor)
 
-    def momentum(self, step: int) -> float:
+    def momentum(self, step: float) -> float:
         """Return the momentum of update number `step`: high where the rate is low.
 
         From `max_momentum` to `base_momentum` and back, in the same phases as the rate; constant in
@@ -353,10 +353,10 @@ class OneCycle(Schedule):
         ``SGD(params, lr=schedule, momentum=schedule.momentum)``, or
         ``Adam(params, lr=schedule, betas=(schedule.momentum, 0.999))``.
         """
-        step = check_step("step", step)
+        step = check_step(step)
         return self._anneal(step, self.max_momentum, self.base_momentum, self.max_momentum)
 
-    def _anneal(self, step: int, start: float, peak: float, end: float) -> float:
+    def _anneal(self, step: float, start: float, peak: float, end: float) -> float:
         """Go from `start` to `peak` to `end`, or to `peak`, `start`, and `end` in three phases."""
         last = self.total_steps - 1
         up = self.pct_start * self.total_steps - 1.0

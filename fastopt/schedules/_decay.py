@@ -34,7 +34,7 @@ class Constant(Schedule):
         """Check the rate."""
         check_fields(self, lr=RATE)
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         return self.lr
 
 
@@ -80,7 +80,7 @@ class InverseTimeDecay(Schedule):
         """Check the hyper-parameters."""
         check_fields(self, lr=RATE, decay=real(at_least=0), decay_steps=COUNT, staircase=boolean)
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         t = step // self.decay_steps if self.staircase else step / self.decay_steps
         return self.lr / (1.0 + self.decay * t)
 
@@ -122,7 +122,7 @@ class ExponentialDecay(Schedule):
         """Check the hyper-parameters."""
         check_fields(self, lr=RATE, gamma=FACTOR, decay_steps=COUNT, staircase=boolean)
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         t = step // self.decay_steps if self.staircase else step / self.decay_steps
         return float(self.lr * self.gamma**t)
 
@@ -160,7 +160,7 @@ class StepDecay(Schedule):
         """Check the hyper-parameters."""
         check_fields(self, lr=RATE, step_size=COUNT, gamma=FACTOR)
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         return float(self.lr * self.gamma ** (step // self.step_size))
 
 
@@ -179,7 +179,8 @@ class PiecewiseConstant(Schedule):
     -----
     PyTorch: ``MultiStepLR(milestones=boundaries, gamma)``, where each value is `gamma` times the
     one before. Keras: ``PiecewiseConstantDecay(boundaries, values)`` keeps the old value *at* the
-    boundary; for the same numbers add 1 to each boundary here.
+    boundary; for the same numbers add 1 to each boundary here. At a negative step, which Keras
+    gives the first value, this one raises ValueError like all schedules here.
 
     Examples
     --------
@@ -200,7 +201,7 @@ class PiecewiseConstant(Schedule):
                 f"got {len(self.values)}"
             )
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         return self.values[bisect_right(self.boundaries, step)]
 
 
@@ -254,8 +255,8 @@ class PolynomialDecay(Schedule):
         """Check the hyper-parameters."""
         check_fields(self, lr=RATE, decay_steps=COUNT, end_lr=RATE, power=real(above=0), cycle=boolean)
 
-    def _at(self, step: int) -> float:
-        total = self.decay_steps
+    def _at(self, step: float) -> float:
+        total: float = self.decay_steps
         if step > total:
             if not self.cycle:
                 return self.end_lr
@@ -311,7 +312,7 @@ class CosineAnnealing(Schedule):
         check_fields(self, lr=RATE, T_max=COUNT, eta_min=RATE, cycle=boolean)
         check_order(self, "eta_min", "lr")
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         if step > self.T_max:
             if not self.cycle:
                 return self.eta_min

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from fastopt._checks import RATE, check_fields, check_order, choice, integer, real, to_float
+from fastopt._checks import RATE, check_fields, check_order, choice, integer, optional, real, to_float
 from fastopt.schedules._base import Schedule
 
 
@@ -21,9 +21,9 @@ class _State:
 class ReduceOnPlateau(Schedule):
     """Multiply the rate by `factor` when a metric has stopped improving.
 
-    Call `update` with the metric once per epoch, or as often as it is measured. An epoch is good
-    if the metric beats the best so far by the threshold; after more than `patience` bad epochs in
-    a row::
+    Call `update` with the metric once per epoch, or as often as it is measured; `fastopt.nn.fit`
+    does that by itself. An epoch is good if the metric beats the best so far by the threshold;
+    after more than `patience` bad epochs in a row::
 
         lr = max(lr * factor, min_lr)
 
@@ -50,10 +50,14 @@ class ReduceOnPlateau(Schedule):
         The lowest rate, from 0 to `lr`.
     eps : float
         A reduction by no more than this is left out.
+    monitor : str, optional
+        The metric that `fastopt.nn.fit` tells it, a column of the history such as "val_loss" or
+        "val_r2". Default: the loss in mode "min", "accuracy" in mode "max", of the validation data
+        if there are any.
 
     Notes
     -----
-    PyTorch: ``ReduceLROnPlateau``, with the same parameters and numbers. Keras: the callback
+    PyTorch: ``ReduceLROnPlateau``, with the same parameters, but for `monitor`, and numbers. Keras: the callback
     ``ReduceLROnPlateau(monitor, factor, patience, mode, min_delta, cooldown, min_lr)``; its
     threshold `min_delta` is absolute; it reduces at ``>= patience`` bad epochs, PyTorch and this
     class at ``> patience``: its ``patience=p`` is ``patience=p - 1`` here; and it counts again from
@@ -62,6 +66,8 @@ class ReduceOnPlateau(Schedule):
     A metric that is NaN is a bad epoch.
 
     The state is `state_dict`, saved with the optimizer; ``==`` compares it, ``repr`` leaves it out.
+    There is one, however many schedules and groups share the object, and an optimizer that is new
+    to it begins with `reset`: two optimizers that train at the same time need one each.
 
     Examples
     --------
@@ -87,6 +93,7 @@ class ReduceOnPlateau(Schedule):
     cooldown: int = 0
     min_lr: float = 0.0
     eps: float = 1e-8
+    monitor: str | None = None
     _state: _State = field(init=False, repr=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -101,16 +108,21 @@ class ReduceOnPlateau(Schedule):
             cooldown=integer(0),
             min_lr=RATE,
             eps=real(at_least=0),
+            monitor=optional(_metric),
         )
         check_fields(self, threshold=real(at_least=0, below=1 if self.threshold_mode == "rel" else None))
         check_order(self, "min_lr", "lr")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all metrics and go back to the first rate."""
         worst = math.inf if self.mode == "min" else -math.inf
         object.__setattr__(self, "_state", _State(self.lr, best=worst))
 
-    def _at(self, step: int) -> float:
+    def _at(self, step: float) -> float:
         return self._state.lr
 
-    def update(self, metric: float) -> None:
+    def update(self, metric: float, step: int | None = None) -> None:
         """Take note of the latest metric and lower the rate if it is time.
 
         Parameters
@@ -118,6 +130,8 @@ class ReduceOnPlateau(Schedule):
         metric : float
             The latest value of what is watched, such as the validation loss of an epoch. A 0-d
             array will do.
+        step : int, optional
+            Without effect: it tells schedules such as `Warmup` which of their parts is in force.
 
         Raises
         ------
@@ -155,3 +169,9 @@ class ReduceOnPlateau(Schedule):
         loaded = _State(**state)
         check_fields(loaded, lr=RATE, best=real(infinite=True), num_bad_epochs=integer(0), cooldown_counter=integer(0))
         object.__setattr__(self, "_state", loaded)
+
+
+def _metric(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name}: expected the name of a metric, got {value!r}")
+    return str(value)
