@@ -4,7 +4,8 @@ import weakref
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import combinations
+from itertools import chain, combinations
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ _CHUNK = 8192
 # NumPy's flags: in C order, in Fortran order, aligned, writable.
 _C, _F, _ALIGNED, _WRITABLE = 0x1, 0x2, 0x100, 0x400
 _ORDINARY = _C | _ALIGNED | _WRITABLE
+# What may be changed of an array in place and bound arrays rely on.
+_form = attrgetter("dtype", "shape", "strides", "flags.num")
+_grad_form = attrgetter("dtype", "shape", "strides", "flags.aligned")
+
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -85,13 +90,14 @@ class _Tensor:
     """The arrays of one tensor, and how to lay them end to end."""
 
     def __init__(self, update: Update, part: int, arrays: Sequence[Array], begin: int) -> None:
-        self.update, self.part, self.begin, self.end = update, part, begin, begin + arrays[0].size
+        self.update, self.part = update, part
+        self.begin, self.size = begin, arrays[0].size
         self.arrays = list(arrays)
         flags = _C | _F | _ALIGNED
         for array in arrays:
             flags &= array.flags.num
         self.order = None if not flags & _ALIGNED else "C" if flags & _C else "F" if flags & _F else None
-        self.grad_form = _form(arrays[GRAD])
+        self.grad_form = _grad_form(arrays[GRAD])
         self.known_grad = weakref.ref(arrays[GRAD])
 
     def run(self, scalars: tuple[float, ...], start: int, stop: int) -> None:
@@ -100,8 +106,9 @@ class _Tensor:
             self._run_strided(scalars, start, stop)
             return
         # Views are made anew in each step: nothing then hinders, or survives, a resize of the arrays.
-        flat = [array.ravel() for array in (self.arrays if self.order == "C" else [a.T for a in self.arrays])]
-        if stop - start < self.end - self.begin:
+        arrays = self.arrays if self.order == "C" else [array.T for array in self.arrays]
+        flat = [array.ravel() for array in arrays]
+        if stop - start < self.size:
             flat = [array[start:stop] for array in flat]
         self.update(flat, scalars)
 
@@ -129,9 +136,9 @@ class Bound:
         for i, (rule, streams) in enumerate(parts):
             for arrays in zip(*streams, strict=True):
                 self._tensors.append(_Tensor(backend.update_of(rule), i, arrays, self.size))
-                self.size = self._tensors[-1].end
+                self.size += self._tensors[-1].size
         self._written = [a for tensor in self._tensors for s, a in enumerate(tensor.arrays) if s != GRAD]
-        self._forms = [_form(array) for array in self._written]
+        self._forms = list(map(_form, self._written))
         spans = sorted(byte_bounds(array) for array in self._written if array.size)
         self._begins = [begin for begin, _ in spans]
         self._ends: list[int] = []
@@ -144,11 +151,11 @@ class Bound:
 
     def rebind(self, grads: tuple[Sequence[Any], ...]) -> bool:
         """Take other gradients; return whether they and all bound arrays need no closer look."""
-        if [len(own) for own in grads] != self._counts or [_form(array) for array in self._written] != self._forms:
+        if list(map(len, grads)) != self._counts or list(map(_form, self._written)) != self._forms:
             return False
-        given = [grad for own in grads for grad in own]
+        given = list(chain.from_iterable(grads))
         for tensor, grad in zip(self._tensors, given, strict=True):
-            if type(grad) is not np.ndarray or _form(grad)[:-1] != tensor.grad_form[:-1]:
+            if type(grad) is not np.ndarray or _grad_form(grad) != tensor.grad_form:
                 return False
             if tensor.known_grad() is not grad:
                 if self._meets_written(grad):
@@ -171,8 +178,9 @@ class Bound:
     def run(self, counter: Array | None = None) -> None:
         """Update all arrays, and add 1 to `counter`."""
         if counter is not None:
-            counter += 1
-        self.run_range(0, self.size)
+            counter[0] += 1
+        for tensor in self._tensors:
+            tensor.run(self._scalars[tensor.part], 0, tensor.size)
 
     def share(self, length: int, counter: Array | None = None) -> None:
         """Return None: Python has to share the work out."""
@@ -180,12 +188,8 @@ class Bound:
     def run_range(self, start: int, stop: int) -> None:
         """Update the elements from `start` up to `stop` of all tensors laid end to end."""
         for tensor in self._tensors:
-            first, last = max(start, tensor.begin), min(stop, tensor.end)
+            first, last = max(start - tensor.begin, 0), min(stop - tensor.begin, tensor.size)
             if first < last:
-                tensor.run(self._scalars[tensor.part], first - tensor.begin, last - tensor.begin)
+                tensor.run(self._scalars[tensor.part], first, last)
 
 
-def _form(array: Array) -> tuple[Any, ...]:
-    """Return what may be changed of an array in place and bound arrays rely on."""
-    flags = array.flags.num
-    return array.dtype, array.shape, array.strides, flags & _ALIGNED, flags & _WRITABLE

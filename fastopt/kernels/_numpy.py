@@ -9,8 +9,8 @@ from fastopt.kernels._bound import Interpreted, Update
 from fastopt.kernels.rules import Rule, with_globals
 
 # Elements of a chunk, the length of the temporaries. Measured: shorter ones pay more for each operation than the cache
-# saves, longer ones leave it.
-_CHUNK = 32768
+# saves; from 256 KiB on, NumPy reuses the temporaries of an expression instead of allocating the next.
+_CHUNK = 65536
 
 
 def _clip(x: Array, limit: Any) -> Array:
@@ -20,6 +20,15 @@ def _clip(x: Array, limit: Any) -> Array:
 def _nonnegative(x: Array) -> Array:
     return np.where(x < 0, x.dtype.type(0), x)
 
+
+class _One(float):
+    """The number 1, which as a factor on the left costs nothing: the product is the other factor, not a copy."""
+
+    def __mul__(self, x: Any) -> Any:
+        return x
+
+
+_ONE = _One(1.0)
 
 _FUNCTIONS = {
     "clip": _clip,
@@ -41,11 +50,11 @@ class NumPy(Interpreted):
         body = with_globals(rule.loop, _FUNCTIONS)
 
         def update(arrays: list[Array], scalars: tuple[float, ...]) -> None:
-            real = arrays[0].dtype.type
+            # Python's floats take the arrays' type, as the other backends cast them.
+            operands = [_ONE if scalar == 1.0 else scalar for scalar in scalars]
             with np.errstate(all="ignore"):
-                cast = [real(scalar) for scalar in scalars]
                 for start in range(0, arrays[0].size, _CHUNK):
-                    body(slice(start, start + _CHUNK), *arrays, *cast)
+                    body(slice(start, start + _CHUNK), *arrays, *operands)
 
         return update
 

@@ -208,7 +208,7 @@ def run(bound: Bound, counter: Array | None = None) -> None:
     shared = bound.share(_length(size, _GRAIN), counter)
     if shared is None:
         if counter is not None:
-            counter += 1
+            counter[0] += 1
         share_out(bound.run_range, size)
         return
     try:
