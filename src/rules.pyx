@@ -282,6 +282,34 @@ cdef void amsgrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
 
 
+cdef bint lion_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], beta1 = h[1], beta2 = h[2], weight_decay = h[3], grad_scale = h[4], clip_value = h[5]
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = 0.0
+    c[3] = 1.0 - lr * weight_decay
+    c[4] = beta1
+    c[5] = 1.0 - beta1
+    c[6] = beta2
+    c[7] = 1.0 - beta2
+    c[8] = lr
+    return True
+
+
+cdef void lion(real **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef real *p = x[0]
+    cdef const real *g = x[1]
+    cdef real *m = x[2]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], b1 = <real>c[4]
+    cdef real a1 = <real>c[5], b2 = <real>c[6], a2 = <real>c[7], lr = <real>c[8]
+    cdef real grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] = keep * p[i] - lr * sign(b1 * m[i] + a1 * grad)
+        m[i] = b2 * m[i] + a2 * grad
+
+
 # The table: name, loops, scalars, and how many arrays, scalars and hyper-parameters they take.
 # Nothing of Python is used, so the linker drops the module around the loops; the name of the function that fills the
 # table is different in each build.
@@ -344,4 +372,10 @@ cdef public void fill "FASTOPT_RULES"(void *to_fill) noexcept nogil:
         <void *>amsgrad[float],
         <void *>amsgrad[double],
         adam_scalars, 5, 8, 10,
+    )
+    add_rule(
+        table, b"lion",
+        <void *>lion[float],
+        <void *>lion[double],
+        lion_scalars, 3, 9, 7,
     )

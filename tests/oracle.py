@@ -14,6 +14,7 @@ References
 - Kingma, Ba: "Adam", ICLR 2015, algorithm 1; `eps_hat` after the remark that ends section 2.
 - Reddi, Kale, Kumar: "On the convergence of Adam and beyond", ICLR 2018, algorithm 2.
 - Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
+- Chen et al.: "Symbolic discovery of optimization algorithms", NeurIPS 2023, algorithm 2.
 """
 
 import numpy as np
@@ -163,6 +164,14 @@ def adamw(
         grad_scale=grad_scale,
         clip_value=clip_value,
     )
+
+
+def lion(
+    param, grad, exp_avg, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0, grad_scale=1.0, clip_value=np.inf
+):
+    g = np.clip(grad_scale * grad, -clip_value, clip_value)
+    direction = np.sign(beta1 * exp_avg + (1 - beta1) * g)
+    return {"param": param - lr * (direction + weight_decay * param), "exp_avg": beta2 * exp_avg + (1 - beta2) * g}
 
 
 # The name is an argument of SGD.
@@ -328,3 +337,15 @@ class AdamW(Adam):
         weight_decay=1e-2,
     ):
         super().__init__(params, lr, betas, eps, eps_hat, amsgrad, weight_decay)
+
+
+class Lion(_Optimizer):
+    rule = staticmethod(lion)
+
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+        super().__init__(params, {"exp_avg": 0.0})
+        self.lr, self.betas, self.weight_decay = lr, betas, weight_decay
+
+    def hyper(self, step):
+        beta1, beta2 = (_at(beta, step) for beta in self.betas)
+        return {"lr": _at(self.lr, step), "beta1": beta1, "beta2": beta2, "weight_decay": self.weight_decay}

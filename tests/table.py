@@ -282,7 +282,18 @@ ADAMW = Rule(
         ),
     ),
 )
-RULES = (SGD, MOMENTUM, ADAGRAD, RMSPROP, ADAM, ADAMW)
+LION = Rule(
+    oracle.lion,
+    (
+        # c = 0.5 * 4 + 0.5 * 2 = 3; 4 - 0.5 * (1 + 0.5 * 4); m = 0.5 * 4 + 0.5 * 2
+        _worked({"lr": 0.5, "beta1": 0.5, "beta2": 0.5, "weight_decay": 0.5}, grad=2, param=(4, 2.5), exp_avg=(4, 3)),
+        # c = 0.5 * 4 - 0.5 * 6 = -1; 1 + 0.5; m = 0.5 * 4 - 0.5 * 6
+        _worked({"lr": 0.5, "beta1": 0.5, "beta2": 0.5}, grad=-6, param=(1, 1.5), exp_avg=(4, -1)),
+        # c = 0: nothing moves
+        _worked({"lr": 0.5, "beta1": 0.5, "beta2": 0.5}, grad=-4, param=(1, 1), exp_avg=(4, 0)),
+    ),
+)
+RULES = (SGD, MOMENTUM, ADAGRAD, RMSPROP, ADAM, ADAMW, LION)
 HAND_WORKED = tuple((rule, *worked) for rule in RULES for worked in rule.hand_worked)
 
 _DECAY = {"weight_decay": 0.3, "grad_scale": -0.7, "clip_value": 0.8}
@@ -383,6 +394,9 @@ CASES = (
     _rmsprop("eps_in_sqrt, decay", eps=1e-2, eps_in_sqrt=True, **_DECAY),
     *_rmsprops(),
     *_adams(),
+    Case(LION, "defaults", {}),
+    Case(LION, "decay", {"lr": 0.1} | _DECAY),
+    Case(LION, "no betas", {"lr": 0.1, "beta1": 0.0, "beta2": 0.0}),
 )
 
 
@@ -453,6 +467,8 @@ OPTIMIZERS = (
             OptimizerCase(name, {"lr": 0.1, "eps_hat": True, "amsgrad": True, "eps": 1e-2}),
         )
     ),
+    OptimizerCase("Lion", {}),
+    OptimizerCase("Lion", {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.3}),
 )
 
 BAD_OPTIMIZERS = tuple(

@@ -29,7 +29,7 @@ from fastopt.kernels import _backend, _threads, rules
 from fastopt.kernels._norm import Clipping, clip_grad_norm
 from fastopt.kernels._step import apply_carefully
 
-__all__ = ["Clipping", "adagrad", "adam", "adamw", "clip_grad_norm", "momentum", "rmsprop", "sgd"]
+__all__ = ["Clipping", "adagrad", "adam", "adamw", "clip_grad_norm", "lion", "momentum", "rmsprop", "sgd"]
 
 Arrays = Array | Sequence[Array]
 
@@ -457,3 +457,58 @@ def adamw(
         rule, arrays = rules.AMSGRAD, (*arrays, max_exp_avg_sq)
     if not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values)
+
+
+def lion(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg: Arrays,
+    *,
+    lr: float = 1e-4,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+) -> None:
+    """Lion: every element moves by the rate, in the direction of a moving average.
+
+    ::
+
+        c = beta1 * m + (1 - beta1) * g
+        p -= lr * (sign(c) + weight_decay * p)
+        m = beta2 * m + (1 - beta2) * g
+
+    The weight decay is decoupled: ``g = clip(grad_scale * grad, clip_value)``.
+
+    Parameters
+    ----------
+    param, grad, exp_avg : array or list of arrays, float32 or float64, any shape
+        Parameter and moving average m, zeros before the first step, are updated in place; the gradient is only read.
+    lr, weight_decay, grad_scale, clip_value : float
+        As in `adamw`; the rate is usually 3 to 10 times smaller than Adam's, the decay as much larger.
+    beta1, beta2 : float
+        Shares of the average in the direction of the step and in the next average, in [0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    X. Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023, arXiv 2302.06675, algorithm 2.
+    ``keras.optimizers.Lion``, ``optax.lion``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, exp_avg = np.array([1.0, 2.0]), np.array([3.0, -4.0]), np.zeros(2)
+    >>> kernels.lion(param, grad, exp_avg, lr=0.1)
+    >>> param, exp_avg.round(6)
+    (array([0.9, 2.1]), array([ 0.03, -0.04]))
+    """
+    arrays, values = (param, grad, exp_avg), (lr, beta1, beta2, weight_decay, grad_scale, clip_value, 1)
+    if not _backend.active.apply(rules.LION, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rules.LION, arrays, values)

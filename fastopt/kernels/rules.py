@@ -168,5 +168,6 @@ RMSPROP_CENTERED_MOMENTUM = Rule(
 )
 ADAM = Rule(loops.adam, loops.adam_scalars, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
 AMSGRAD = Rule(loops.amsgrad, loops.adam_scalars, ADAM.states | {"max_exp_avg_sq": 0.0})
+LION = Rule(loops.lion, loops.lion_scalars, {"exp_avg": 0.0})
 
 RULES: tuple[Rule, ...] = tuple(value for value in globals().values() if isinstance(value, Rule))
