@@ -1,7 +1,7 @@
 """Optimizers: state, step count and learning rate around the kernels, sorted by complexity.
 
 Names and defaults are PyTorch's. Every hyper-parameter is an attribute of ``opt.groups[i]``, open to change between
-steps.
+steps; every one that is a number may be a schedule, a callable of the number of steps done.
 """
 
 from collections.abc import Callable, Mapping
@@ -315,13 +315,13 @@ class SGD(Optimizer):
         Learning rate, or a callable of the number of steps done.
     momentum : float or schedule
         Share of the velocity that is kept, in [0, 1].
-    dampening : float
+    dampening : float or schedule
         Share of the gradient that is held back from the velocity, in [0, 1].
     nesterov : bool
         Look ahead along the velocity.
     lr_in_velocity : bool
         Keras', scikit-learn's and "Neural Networks from Scratch"'s convention instead of PyTorch's.
-    weight_decay : float
+    weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
 
     Raises
@@ -350,10 +350,10 @@ class SGD(Optimizer):
         lr: float | Schedule = 1e-3,
         *,
         momentum: float | Schedule = 0.0,
-        dampening: float = 0.0,
+        dampening: float | Schedule = 0.0,
         nesterov: bool = False,
         lr_in_velocity: bool = False,
-        weight_decay: float = 0.0,
+        weight_decay: float | Schedule = 0.0,
     ) -> None:
         super().__init__(
             params,
@@ -383,15 +383,15 @@ class Adagrad(Optimizer):
         float32 or float64, any shape, updated in place.
     lr : float or schedule
         Learning rate, or a callable of the number of steps done.
-    lr_decay : float
+    lr_decay : float or schedule
         1/t decay of the rate, >= 0.
-    eps : float
+    eps : float or schedule
         Finite, >= 0. "Neural Networks from Scratch" has 1e-7.
     eps_in_sqrt : bool
         ``sqrt(s + eps)``, as in Keras.
     initial_accumulator_value : float
         Where s starts: 0 in PyTorch, 0.1 in Keras and TensorFlow 1.
-    weight_decay : float
+    weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
 
     Raises
@@ -419,11 +419,11 @@ class Adagrad(Optimizer):
         params: Any,
         lr: float | Schedule = 1e-2,
         *,
-        lr_decay: float = 0.0,
-        eps: float = 1e-10,
+        lr_decay: float | Schedule = 0.0,
+        eps: float | Schedule = 1e-10,
         eps_in_sqrt: bool = False,
         initial_accumulator_value: float = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: float | Schedule = 0.0,
     ) -> None:
         super().__init__(
             params,
@@ -457,9 +457,9 @@ class RMSprop(Optimizer):
         float32 or float64, any shape, updated in place.
     lr : float or schedule
         Learning rate, or a callable of the number of steps done.
-    alpha : float
+    alpha : float or schedule
         Share of the cache that is kept, in [0, 1); Keras and "Neural Networks from Scratch" call it rho and have 0.9.
-    eps : float
+    eps : float or schedule
         Finite, >= 0.
     eps_in_sqrt : bool
         ``sqrt(s + eps)``, as in Keras and TensorFlow 1.
@@ -471,7 +471,7 @@ class RMSprop(Optimizer):
         Keras' and TensorFlow 1's convention instead of PyTorch's.
     initial_accumulator_value : float
         Where the cache s starts: 0 in PyTorch and Keras, 1 in TensorFlow 1, which keeps the first steps small.
-    weight_decay : float
+    weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
 
     Raises
@@ -498,14 +498,14 @@ class RMSprop(Optimizer):
         params: Any,
         lr: float | Schedule = 1e-2,
         *,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
+        alpha: float | Schedule = 0.99,
+        eps: float | Schedule = 1e-8,
         eps_in_sqrt: bool = False,
         momentum: float | Schedule = 0.0,
         centered: bool = False,
         lr_in_velocity: bool = False,
         initial_accumulator_value: float = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: float | Schedule = 0.0,
     ) -> None:
         super().__init__(
             params,
@@ -539,15 +539,15 @@ class Adam(Optimizer):
         float32 or float64, any shape, updated in place.
     lr : float or schedule
         Learning rate, or a callable of the number of steps done.
-    betas : pair of float
-        Shares of the moments that are kept, in [0, 1); the first may be a schedule.
-    eps : float
+    betas : pair of (float or schedule)
+        Shares of the moments that are kept, in [0, 1).
+    eps : float or schedule
         Finite, >= 0.
     eps_hat : bool
         Leave epsilon out of the bias correction, as Keras, scikit-learn and thinc do.
     amsgrad : bool
         Divide by the largest second moment so far.
-    weight_decay : float
+    weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
     decoupled : bool
         Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``, as `AdamW` does.
@@ -577,11 +577,11 @@ class Adam(Optimizer):
         params: Any,
         lr: float | Schedule = 1e-3,
         *,
-        betas: tuple[float | Schedule, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999),
+        eps: float | Schedule = 1e-8,
         eps_hat: bool = False,
         amsgrad: bool = False,
-        weight_decay: float = 0.0,
+        weight_decay: float | Schedule = 0.0,
         decoupled: bool = False,
     ) -> None:
         super().__init__(
@@ -607,7 +607,7 @@ class AdamW(Adam):
     ----------
     params, lr, betas, eps, eps_hat, amsgrad
         As in `Adam`.
-    weight_decay : float
+    weight_decay : float or schedule
         Share of a parameter that goes at rate 1, finite, >= 0; it does not enter the moments.
 
     Raises
@@ -634,11 +634,11 @@ class AdamW(Adam):
         params: Any,
         lr: float | Schedule = 1e-3,
         *,
-        betas: tuple[float | Schedule, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999),
+        eps: float | Schedule = 1e-8,
         eps_hat: bool = False,
         amsgrad: bool = False,
-        weight_decay: float = 1e-2,
+        weight_decay: float | Schedule = 1e-2,
     ) -> None:
         super().__init__(
             params,

@@ -166,9 +166,7 @@ def adamw(
     )
 
 
-def lion(
-    param, grad, exp_avg, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0, grad_scale=1.0, clip_value=np.inf
-):
+def lion(param, grad, exp_avg, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0, grad_scale=1.0, clip_value=np.inf):
     g = np.clip(grad_scale * grad, -clip_value, clip_value)
     direction = np.sign(beta1 * exp_avg + (1 - beta1) * g)
     return {"param": param - lr * (direction + weight_decay * param), "exp_avg": beta2 * exp_avg + (1 - beta2) * g}

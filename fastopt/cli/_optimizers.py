@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any
 
 from fastopt import optimizers
-from fastopt.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from fastopt.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ OPTIMIZERS = {
     "rmsprop": Choice(RMSprop, whole=(0.02, 1e-3), batches=0.001),
     "adam": Choice(Adam, whole=(0.05, 1e-3)),
     "adamw": Choice(AdamW, whole=(0.05, 1e-3)),
+    "lion": Choice(Lion, whole=(0.005, 1e-3), batches=3e-4),
     "amsgrad": Choice(Adam, {"amsgrad": True}, whole=(0.05, 1e-3)),
 }
 for _name in optimizers.__all__:  # a class needs no line of its own

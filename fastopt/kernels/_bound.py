@@ -191,5 +191,3 @@ class Bound:
             first, last = max(start - tensor.begin, 0), min(stop - tensor.begin, tensor.size)
             if first < last:
                 tensor.run(self._scalars[tensor.part], first, last)
-
-
