@@ -20,10 +20,8 @@ from libc.string cimport memcpy
 from atomic cimport fetch_add
 from cpu cimport cpu_has_v3, cpu_has_v4
 from flush_to_zero cimport control_word, restore, save_and_flush_to_zero
-from rule cimport (
-    CACHE_LINE, MAX_AXES, MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, fill_t, rule_t, table_t, transfer_t,
-    update_t, walk_t,
-)
+from rule cimport MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, fill_t, rule_t, table_t, update_t
+from strided cimport MAX_AXES, transfer, walk_t
 
 cnp.import_array()
 
@@ -62,6 +60,7 @@ cdef extern from *:
 
 cdef enum:
     GRAD = 1
+    CACHE_LINE = 64  # bytes
     LONG = 1024      # elements from which alignment pays
     SHORT = 8192     # elements up to which a step is over before another thread could be told to go on
     CHUNK = 512      # elements of a strided array that are copied to the cache and back
@@ -252,10 +251,7 @@ cdef void seek(const walk_t *walk, Py_ssize_t position, Py_ssize_t *index) noexc
 # Hyper-parameters.
 
 cdef enum:
-    REAL, INTEGER, BOOLEAN
-
-
-KINDS = {"real": REAL, "integer": INTEGER, "boolean": BOOLEAN}
+    REAL, INTEGER, BOOLEAN  # in the order of fastopt.kernels.rules.KINDS
 
 
 cdef struct range_t:
@@ -318,7 +314,6 @@ cdef struct binding_t:
     part_t *parts
     tensor_t *tensors
     span_t *spans          # memory of all arrays that are written, sorted
-    transfer_t transfer
     void *memory           # what the pointers above point into, unless a single tensor fits in here
     void *small[SMALL]
 
@@ -332,7 +327,6 @@ cdef int allocate(
         + n_arrays * (sizeof(void *) + sizeof(array_t *) + 2 * sizeof(span_t))  # with scratch space for the sort
     )
     b.size, b.n_parts, b.n_tensors, b.n_written, b.memory = 0, 0, 0, 0, NULL
-    b.transfer = table.transfer
     if n_bytes <= <Py_ssize_t>sizeof(b.small):
         b.parts = <part_t *>b.small
     else:
@@ -539,26 +533,33 @@ cdef int64_t *count_of(counter) except? NULL:
     return <int64_t *>PyArray_DATA(array)
 
 
-cdef void run_contiguous(const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    cdef update_t update = part.rule.update_double if tensor.is_double else part.rule.update_float
-    cdef Py_ssize_t s, head, itemsize = itemsize_of(tensor), k = part.rule.n_streams
-    cdef void *x[MAX_STREAMS]
-    for s in range(k):
-        x[s] = <char *>tensor.data[s] + start * itemsize
-    # A vector as long as a cache line that starts between two touches both: the elements up to the first line go by
-    # themselves (measured: Adam on a million float32 took 1.7 times as long otherwise).
-    head = 0
-    if n >= LONG:
+cdef inline void run_row(
+    update_t update, void **x, Py_ssize_t n, const part_t *part, Py_ssize_t itemsize, Py_ssize_t long_enough,
+) noexcept nogil:
+    """Update elements that lie end to end.
+
+    A vector as long as a cache line that starts between two touches both: the elements up to the first line go by
+    themselves (measured: Adam on a million float32 took 1.7 times as long otherwise).
+    """
+    cdef Py_ssize_t s, head = 0
+    if n >= long_enough:
         head = <Py_ssize_t>(-<uintptr_t>x[0] % CACHE_LINE) // itemsize
         update(x, head, part.c)
-        for s in range(k):
+        for s in range(part.rule.n_streams):
             x[s] = <char *>x[s] + head * itemsize
     update(x, n - head, part.c)
 
 
-cdef void run_strided(
-    const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n, transfer_t transfer,
-) noexcept nogil:
+cdef void run_contiguous(const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    cdef update_t update = part.rule.update_double if tensor.is_double else part.rule.update_float
+    cdef Py_ssize_t s, itemsize = itemsize_of(tensor)
+    cdef void *x[MAX_STREAMS]
+    for s in range(part.rule.n_streams):
+        x[s] = <char *>tensor.data[s] + start * itemsize
+    run_row(update, x, n, part, itemsize, LONG)
+
+
+cdef void run_strided(const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Row by row where rows lie end to end, else chunk by chunk: what does not is copied to the cache and back."""
     cdef update_t update = part.rule.update_double if tensor.is_double else part.rule.update_float
     cdef Py_ssize_t s, length, itemsize = itemsize_of(tensor), k = part.rule.n_streams
@@ -582,8 +583,10 @@ cdef void run_strided(
             else:
                 x[s] = aligned + s * (CHUNK * itemsize + CACHE_LINE)
                 transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, False)
-        update(x, length, part.c)
-        if not walk.rows:
+        if walk.rows:
+            run_row(update, x, length, part, itemsize, ROW)
+        else:
+            update(x, length, part.c)
             for s in range(k):
                 if s != GRAD and not walk.direct[s]:
                     transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, True)
@@ -601,10 +604,7 @@ cdef void run_range(const binding_t *b, Py_ssize_t start, Py_ssize_t stop) noexc
                 if b.tensors[t].walk == NULL:
                     run_contiguous(b.parts + i, b.tensors + t, first - begin, last - first)
                 else:
-                    run_strided(
-                        b.parts + i, b.tensors + t, first - begin, last - first,
-                        b.transfer,
-                    )
+                    run_strided(b.parts + i, b.tensors + t, first - begin, last - first)
             begin = b.tensors[t].end
     restore(word)
 
@@ -771,13 +771,11 @@ cdef class Kernels:
     ----------
     isa : {"v4", "v3", "baseline"}
         Name of the instruction set.
-    rules : iterable of Rule
-        The rules of fastopt/kernels/rules.py, which the loops must fit.
 
     Raises
     ------
     ImportError
-        This build has no loops for it, or was made from other rules.
+        This build has no loops for it.
     """
 
     cdef readonly str name, isa
@@ -785,31 +783,33 @@ cdef class Kernels:
     cdef range_t ranges[MAX_RULES][MAX_HYPERS]
     cdef dict numbers  # of the rules in the table
 
-    def __init__(self, str isa not None, rules):
+    def __init__(self, str isa not None):
         cdef fill_t fill = rules_v4 if isa == "v4" else rules_v3 if isa == "v3" else rules_baseline
-        cdef const rule_t *row
         if fill == NULL:
             raise ImportError(f"the {isa} kernels cannot run: this build has none")
         fill(&self.table)
-        if self.table.n_rules > MAX_RULES:
-            raise SystemError(f"{self.table.n_rules} rules: MAX_RULES in rule.pxd is too small")
         self.name, self.isa, self.numbers = "cython", isa, {}
-        by_name = {self.table.rules[i].name.decode(): i for i in range(self.table.n_rules)}
-        for rule in rules:
-            number = by_name.get(rule.name, -1)
-            counts = len(rule.streams), len(rule.scalar_names), len(rule.ranges)
-            compiled = (0, 0, 0)
-            if number >= 0:
-                row = &self.table.rules[number]
-                compiled = row.n_streams, row.n_scalars, row.n_hypers
-            if compiled != counts or counts[0] > MAX_STREAMS or counts[1] > MAX_SCALARS or counts[2] > MAX_HYPERS:
-                raise ImportError(
-                    f"the compiled kernels are of another version: {rule.name} has {compiled} arrays, scalars and "
-                    f"hyper-parameters there, {counts} in {rule.loop.__code__.co_filename}"
-                )
-            for i, (kind, low, high) in enumerate(rule.ranges):
-                self.ranges[number][i] = range_t(KINDS[kind], low, high)
-            self.numbers[rule] = number
+
+    def rows(self):
+        """Return name, number of arrays, of scalars and of hyper-parameters of each rule in the table."""
+        cdef const rule_t *row
+        cdef list found = []
+        for i in range(min(self.table.n_rules, MAX_RULES)):
+            row = &self.table.rules[i]
+            if row.n_streams > MAX_STREAMS or row.n_scalars > MAX_SCALARS or row.n_hypers > MAX_HYPERS:
+                raise SystemError("a bound in rule.pxd is too small")
+            found.append((row.name.decode(), row.n_streams, row.n_scalars, row.n_hypers))
+        if self.table.n_rules > MAX_RULES:
+            raise SystemError("a bound in rule.pxd is too small")
+        return found
+
+    def add(self, rule not None, Py_ssize_t number, tuple ranges not None):
+        """Take the rule of a row: kind, smallest and largest value of each hyper-parameter."""
+        cdef Py_ssize_t i, n = self.table.rules[number].n_hypers
+        for i in range(n):
+            kind, low, high = ranges[i]
+            self.ranges[number][i] = range_t(kind, low, high)
+        self.numbers[rule] = number
 
     cdef int take_values(self, Py_ssize_t number, rule, tuple values, double *c) except -1:
         """Store the scalars of a rule; a value that is not plain, or out of its range, is the rule's to judge."""

@@ -2,20 +2,39 @@
 
 from libc.string cimport memcpy
 
-from rule cimport MAX_AXES, walk_t
+from rule cimport MAX_STREAMS
+
+cdef enum:
+    MAX_AXES = 64  # NumPy's bound
 
 
-cdef inline void pack(
-    char *packed, char *data, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t itemsize, bint scatter,
+cdef struct walk_t:
+    # The order in which the elements of a tensor's arrays are visited: axes from the outermost to the innermost.
+    int n_axes
+    Py_ssize_t lengths[MAX_AXES]
+    Py_ssize_t strides[MAX_STREAMS][MAX_AXES]
+    bint direct[MAX_STREAMS]  # whether the elements lie end to end in this order
+    bint rows                 # whether they do in every array along the innermost axis, which is long
+    # What shape and strides of the written arrays were when they were bound.
+    int bound_axes
+    Py_ssize_t bound_lengths[MAX_AXES]
+    Py_ssize_t bound_strides[MAX_STREAMS][MAX_AXES]
+
+
+cdef inline void copy_floats(
+    char *to, Py_ssize_t to_stride, char *source, Py_ssize_t stride, Py_ssize_t n,
 ) noexcept nogil:
-    """Copy `n` elements of a row; `itemsize` is a constant where this is called."""
     cdef Py_ssize_t i
-    if scatter:
-        for i in range(n):
-            memcpy(data + i * stride, packed + i * itemsize, itemsize)
-    else:
-        for i in range(n):
-            memcpy(packed + i * itemsize, data + i * stride, itemsize)
+    for i in range(n):
+        memcpy(to + i * to_stride, source + i * stride, sizeof(float))  # which may be misaligned
+
+
+cdef inline void copy_doubles(
+    char *to, Py_ssize_t to_stride, char *source, Py_ssize_t stride, Py_ssize_t n,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        memcpy(to + i * to_stride, source + i * stride, sizeof(double))
 
 
 cdef inline void transfer(
@@ -33,10 +52,15 @@ cdef inline void transfer(
         run = min(n, walk.lengths[last] - index[last])
         if stride == itemsize:
             memcpy(data if scatter else packed, packed if scatter else data, run * itemsize)
-        elif itemsize == 4:
-            pack(packed, data, stride, run, 4, scatter)
+        elif itemsize == sizeof(float):
+            if scatter:
+                copy_floats(data, stride, packed, sizeof(float), run)
+            else:
+                copy_floats(packed, sizeof(float), data, stride, run)
+        elif scatter:
+            copy_doubles(data, stride, packed, sizeof(double), run)
         else:
-            pack(packed, data, stride, run, 8, scatter)
+            copy_doubles(packed, sizeof(double), data, stride, run)
         packed += run * itemsize
         n -= run
         index[last] += run

@@ -353,10 +353,10 @@ def test_build_without_an_instruction_set_runs_the_next_one(monkeypatch):
     """As if built by a compiler that knows the baseline alone."""
     from fastopt.kernels import _cython
 
-    def kernels(isa, rules):
+    def kernels(isa):
         if isa != "baseline":
             raise ImportError(f"the {isa} kernels cannot run: this build has none")
-        return original(isa, rules)
+        return original(isa)
 
     original = _cython.Kernels
     monkeypatch.setattr(_cython, "Kernels", kernels)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from fastopt._typing import Array
-from fastopt.kernels.rules import RULES, Rule
+from fastopt.kernels.rules import KINDS, RULES, Rule
 
 BACKENDS = ("cython", "numba", "numpy")
 ISAS = ("v4", "v3", "baseline")
@@ -123,13 +123,32 @@ def _load_compiled(isa: str | None) -> Backend:
     if isa is not None and ISAS.index(isa) < ISAS.index(best):
         raise ImportError(f"the {isa} kernels cannot run: this processor or operating system supports {best} at best")
     if isa is not None:
-        return compiled.Kernels(isa, RULES)
+        return _kernels(isa)
     for candidate in ISAS[ISAS.index(best) : -1]:
         try:
-            return compiled.Kernels(candidate, RULES)
+            return _kernels(candidate)
         except ImportError:  # built by a compiler that does not know it
             continue
-    return compiled.Kernels("baseline", RULES)
+    return _kernels("baseline")
+
+
+def _kernels(isa: str) -> Backend:
+    """Return the compiled loops of one instruction set, each under the rule that it was made from."""
+    from fastopt.kernels._cython import Kernels
+
+    kernels = Kernels(isa)
+    rows = {row[0]: (number, row) for number, row in enumerate(kernels.rows())}
+    for rule in RULES:
+        fits = (rule.name, len(rule.streams), len(rule.scalar_names), len(rule.ranges))
+        number, row = rows.get(rule.name, (0, None))
+        if row != fits:
+            raise ImportError(
+                f"the compiled kernels are of another version: expected arrays, scalars and hyper-parameters {fits}, "
+                f"got {row}; {_HOW_TO_COMPILE}"
+            )
+        ranges = tuple((KINDS.index(kind), low, high) for kind, low, high in rule.ranges)
+        kernels.add(rule, number, ranges)
+    return kernels
 
 
 def _choose() -> Backend:

@@ -1,14 +1,12 @@
 """What src/bind.pyx offers; see `fastopt.kernels._backend`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from typing_extensions import disjoint_base
 
 from fastopt._typing import Array
 from fastopt.kernels.rules import Rule
-
-KINDS: dict[str, int]
 
 @disjoint_base
 class Bound:
@@ -32,7 +30,9 @@ class Kernels:
     def name(self) -> str: ...
     @property
     def isa(self) -> str: ...
-    def __init__(self, isa: str, rules: Iterable[Rule]) -> None: ...
+    def __init__(self, isa: str) -> None: ...
+    def rows(self, /) -> list[tuple[str, int, int, int]]: ...
+    def add(self, /, rule: Rule, number: int, ranges: tuple[tuple[int, float, float], ...]) -> None: ...
     def apply(self, /, rule: Rule, arrays: tuple[Any, ...], values: tuple[Any, ...], limit: int) -> bool: ...
     def bind(
         self, /, parts: tuple[tuple[Rule, Sequence[Sequence[Any]]], ...], trusted: bool = False
