@@ -20,8 +20,9 @@ from libc.string cimport memcpy
 from atomic cimport fetch_add
 from cpu cimport cpu_has_v3, cpu_has_v4
 from flush_to_zero cimport control_word, restore, save_and_flush_to_zero
-from rule cimport MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, fill_t, rule_t, table_t, update_t
-from strided cimport MAX_AXES, transfer, walk_t
+from rule cimport (
+    MAX_AXES, MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, fill_t, rule_t, table_t, update_t, walk_t,
+)
 
 cnp.import_array()
 
@@ -63,7 +64,10 @@ cdef enum:
     CACHE_LINE = 64  # bytes
     LONG = 1024      # elements from which alignment pays
     SHORT = 8192     # elements up to which a step is over before another thread could be told to go on
-    CHUNK = 512      # elements of a strided array that are copied to the cache and back
+    CHUNK = 256      # elements of a strided array that are copied to the cache and back: four float32 streams in 4 KiB
+    BAND = 16        # rows of a block: float32 elements of a cache line
+    COLUMNS = 256    # of a block
+    BLOCKS = 2       # that fit on the stack: more arrays across the others go chunk by chunk
     ROW = 64         # elements from which a row that lies end to end needs no copy
     CONTIGUOUS = cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_F_CONTIGUOUS
 
@@ -171,7 +175,7 @@ cdef bint plan(walk_t *walk, array_t **arrays, Py_ssize_t k, Py_ssize_t itemsize
     cdef array_t *model = arrays[0]
     cdef int order[MAX_AXES]
     cdef int axis, n = 0, i, j
-    cdef Py_ssize_t s, reach
+    cdef Py_ssize_t s, reach, n_copied = 0
     cdef bint merged
     for axis in range(PyArray_NDIM(model)):
         if PyArray_DIMS(model)[axis] != 1:
@@ -203,7 +207,9 @@ cdef bint plan(walk_t *walk, array_t **arrays, Py_ssize_t k, Py_ssize_t itemsize
         walk.n_axes, walk.lengths[0] = 1, 1
         for s in range(k):
             walk.strides[s][0] = itemsize
-    walk.rows = walk.lengths[walk.n_axes - 1] >= ROW
+    j = walk.n_axes - 1
+    walk.rows = walk.lengths[j] >= ROW
+    walk.crossed = False
     for s in range(k):
         reach = itemsize
         if walk.strides[s][walk.n_axes - 1] != itemsize or not PyArray_FLAGS(arrays[s]) & cnp.NPY_ARRAY_ALIGNED:
@@ -213,8 +219,13 @@ cdef bint plan(walk_t *walk, array_t **arrays, Py_ssize_t k, Py_ssize_t itemsize
             if walk.strides[s][j] != reach:
                 walk.direct[s] = False
             reach *= walk.lengths[j]
+        j = walk.n_axes - 1
+        if j > 0 and size_of_stride(walk.strides[s][j - 1]) < size_of_stride(walk.strides[s][j]):
+            walk.crossed = walk.lengths[j - 1] >= BAND and walk.lengths[j] >= COLUMNS
+        n_copied += walk.strides[s][j] != itemsize or not PyArray_FLAGS(arrays[s]) & cnp.NPY_ARRAY_ALIGNED
         if s != GRAD and not walk.direct[s] and overlaps_itself(arrays[s], itemsize):
             return False
+    walk.crossed = walk.crossed and n_copied <= BLOCKS
     return True
 
 
@@ -314,6 +325,7 @@ cdef struct binding_t:
     part_t *parts
     tensor_t *tensors
     span_t *spans          # memory of all arrays that are written, sorted
+    const table_t *table
     void *memory           # what the pointers above point into, unless a single tensor fits in here
     void *small[SMALL]
 
@@ -327,6 +339,7 @@ cdef int allocate(
         + n_arrays * (sizeof(void *) + sizeof(array_t *) + 2 * sizeof(span_t))  # with scratch space for the sort
     )
     b.size, b.n_parts, b.n_tensors, b.n_written, b.memory = 0, 0, 0, 0, NULL
+    b.table = table
     if n_bytes <= <Py_ssize_t>sizeof(b.small):
         b.parts = <part_t *>b.small
     else:
@@ -534,7 +547,7 @@ cdef int64_t *count_of(counter) except? NULL:
 
 
 cdef inline void run_row(
-    update_t update, void **x, Py_ssize_t n, const part_t *part, Py_ssize_t itemsize, Py_ssize_t long_enough,
+    update_t update, void **x, Py_ssize_t n, const part_t *part, Py_ssize_t itemsize,
 ) noexcept nogil:
     """Update elements that lie end to end.
 
@@ -542,7 +555,7 @@ cdef inline void run_row(
     themselves (measured: Adam on a million float32 took 1.7 times as long otherwise).
     """
     cdef Py_ssize_t s, head = 0
-    if n >= long_enough:
+    if n >= LONG:
         head = <Py_ssize_t>(-<uintptr_t>x[0] % CACHE_LINE) // itemsize
         update(x, head, part.c)
         for s in range(part.rule.n_streams):
@@ -556,42 +569,89 @@ cdef void run_contiguous(const part_t *part, const tensor_t *tensor, Py_ssize_t 
     cdef void *x[MAX_STREAMS]
     for s in range(part.rule.n_streams):
         x[s] = <char *>tensor.data[s] + start * itemsize
-    run_row(update, x, n, part, itemsize, LONG)
+    run_row(update, x, n, part, itemsize)
 
 
-cdef void run_strided(const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """Row by row where rows lie end to end, else chunk by chunk: what does not is copied to the cache and back."""
+cdef inline char *element(const walk_t *walk, Py_ssize_t s, char *data, const Py_ssize_t *index) noexcept nogil:
+    cdef int axis
+    for axis in range(walk.n_axes):
+        data += index[axis] * walk.strides[s][axis]
+    return data
+
+
+cdef void run_strided(
+    const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n, const table_t *table,
+) noexcept nogil:
+    """Update elements in the order of the walk: what does not lie end to end is copied to the cache and back.
+
+    It goes band by band of rows where an array is denser across them, else row by row where rows lie end to end, else
+    chunk by chunk.
+    """
     cdef update_t update = part.rule.update_double if tensor.is_double else part.rule.update_float
     cdef Py_ssize_t s, length, itemsize = itemsize_of(tensor), k = part.rule.n_streams
     cdef Py_ssize_t index[MAX_AXES]
     # Chunks at one distance of a multiple of 4096 bytes would be taken for each other by the processor.
-    cdef char packed[MAX_STREAMS * (CHUNK * 8 + CACHE_LINE) + CACHE_LINE]
+    cdef char packed[BLOCKS * (BAND * COLUMNS * 8 + CACHE_LINE) + CACHE_LINE]  # more than chunks of all streams need
     cdef char *aligned = packed + <Py_ssize_t>(-<uintptr_t>packed % CACHE_LINE)
     cdef void *x[MAX_STREAMS]
     cdef const walk_t *walk = tensor.walk
-    cdef int axis, last = walk.n_axes - 1
+    cdef Py_ssize_t last = walk.n_axes - 1, row = walk.lengths[walk.n_axes - 1]
     while n > 0:
         seek(walk, start, index)
-        length = min(n, walk.lengths[last] - index[last] if walk.rows else CHUNK)
-        for s in range(k):
-            if walk.rows:
-                x[s] = tensor.data[s]
-                for axis in range(walk.n_axes):
-                    x[s] = <char *>x[s] + index[axis] * walk.strides[s][axis]
-            elif walk.direct[s]:
-                x[s] = <char *>tensor.data[s] + start * itemsize
-            else:
-                x[s] = aligned + s * (CHUNK * itemsize + CACHE_LINE)
-                transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, False)
-        if walk.rows:
-            run_row(update, x, length, part, itemsize, ROW)
+        if walk.crossed and index[last] == 0 and walk.lengths[last - 1] - index[last - 1] >= BAND and n >= BAND * row:
+            run_band(part, tensor, update, index, aligned, table)
+            length = BAND * row
+        elif walk.rows:
+            length = min(n, row - index[last])
+            for s in range(k):
+                x[s] = element(walk, s, <char *>tensor.data[s], index)
+            run_row(update, x, length, part, itemsize)
         else:
+            length = min(n, CHUNK)
+            for s in range(k):
+                if walk.direct[s]:
+                    x[s] = <char *>tensor.data[s] + start * itemsize
+                else:
+                    x[s] = aligned + s * (CHUNK * itemsize + CACHE_LINE)
+                    table.transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, False)
             update(x, length, part.c)
             for s in range(k):
                 if s != GRAD and not walk.direct[s]:
-                    transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, True)
+                    table.transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, True)
         start += length
         n -= length
+
+
+cdef void run_band(
+    const part_t *part, const tensor_t *tensor, update_t update, Py_ssize_t *index, char *packed, const table_t *table,
+) noexcept nogil:
+    """Update `BAND` whole rows, block by block of columns."""
+    cdef const walk_t *walk = tensor.walk
+    cdef Py_ssize_t s, i, columns, itemsize = itemsize_of(tensor), k = part.rule.n_streams
+    cdef Py_ssize_t last = walk.n_axes - 1, column = 0, row = walk.lengths[walk.n_axes - 1], n_copied = 0
+    cdef char *begin[MAX_STREAMS]
+    cdef char *block[MAX_STREAMS]
+    cdef bint copied[MAX_STREAMS]
+    cdef void *x[MAX_STREAMS]
+    for s in range(k):
+        begin[s] = element(walk, s, <char *>tensor.data[s], index)
+        block[s] = packed + n_copied * (BAND * COLUMNS * itemsize + CACHE_LINE)
+        copied[s] = walk.strides[s][last] != itemsize or not PyArray_FLAGS(tensor.arrays[s]) & cnp.NPY_ARRAY_ALIGNED
+        n_copied += copied[s]
+    while column < row:
+        columns = min(COLUMNS, row - column)
+        for s in range(k):
+            if copied[s]:
+                table.transfer_block(walk, s, begin[s], block[s], BAND, columns, itemsize, False)
+        for i in range(BAND):
+            for s in range(k):
+                x[s] = block[s] + i * columns * itemsize if copied[s] else begin[s] + i * walk.strides[s][last - 1]
+            update(x, columns, part.c)
+        for s in range(k):
+            if copied[s] and s != GRAD:
+                table.transfer_block(walk, s, begin[s], block[s], BAND, columns, itemsize, True)
+            begin[s] += columns * walk.strides[s][last]
+        column += columns
 
 
 cdef void run_range(const binding_t *b, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -604,7 +664,7 @@ cdef void run_range(const binding_t *b, Py_ssize_t start, Py_ssize_t stop) noexc
                 if b.tensors[t].walk == NULL:
                     run_contiguous(b.parts + i, b.tensors + t, first - begin, last - first)
                 else:
-                    run_strided(b.parts + i, b.tensors + t, first - begin, last - first)
+                    run_strided(b.parts + i, b.tensors + t, first - begin, last - first, b.table)
             begin = b.tensors[t].end
     restore(word)
 

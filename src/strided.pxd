@@ -2,39 +2,22 @@
 
 from libc.string cimport memcpy
 
-from rule cimport MAX_STREAMS
-
-cdef enum:
-    MAX_AXES = 64  # NumPy's bound
+from rule cimport MAX_AXES, walk_t
 
 
-cdef struct walk_t:
-    # The order in which the elements of a tensor's arrays are visited: axes from the outermost to the innermost.
-    int n_axes
-    Py_ssize_t lengths[MAX_AXES]
-    Py_ssize_t strides[MAX_STREAMS][MAX_AXES]
-    bint direct[MAX_STREAMS]  # whether the elements lie end to end in this order
-    bint rows                 # whether they do in every array along the innermost axis, which is long
-    # What shape and strides of the written arrays were when they were bound.
-    int bound_axes
-    Py_ssize_t bound_lengths[MAX_AXES]
-    Py_ssize_t bound_strides[MAX_STREAMS][MAX_AXES]
-
-
-cdef inline void copy_floats(
-    char *to, Py_ssize_t to_stride, char *source, Py_ssize_t stride, Py_ssize_t n,
+cdef inline void copy(
+    char *to, Py_ssize_t to_stride, char *source, Py_ssize_t stride, Py_ssize_t n, Py_ssize_t itemsize,
 ) noexcept nogil:
+    """Copy `n` elements, which may be misaligned."""
     cdef Py_ssize_t i
-    for i in range(n):
-        memcpy(to + i * to_stride, source + i * stride, sizeof(float))  # which may be misaligned
-
-
-cdef inline void copy_doubles(
-    char *to, Py_ssize_t to_stride, char *source, Py_ssize_t stride, Py_ssize_t n,
-) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        memcpy(to + i * to_stride, source + i * stride, sizeof(double))
+    if stride == itemsize and to_stride == itemsize:
+        memcpy(to, source, n * itemsize)
+    elif itemsize == sizeof(float):
+        for i in range(n):
+            memcpy(to + i * to_stride, source + i * stride, sizeof(float))
+    else:
+        for i in range(n):
+            memcpy(to + i * to_stride, source + i * stride, sizeof(double))
 
 
 cdef inline void transfer(
@@ -50,17 +33,10 @@ cdef inline void transfer(
         data += index[axis] * walk.strides[s][axis]
     while n > 0:
         run = min(n, walk.lengths[last] - index[last])
-        if stride == itemsize:
-            memcpy(data if scatter else packed, packed if scatter else data, run * itemsize)
-        elif itemsize == sizeof(float):
-            if scatter:
-                copy_floats(data, stride, packed, sizeof(float), run)
-            else:
-                copy_floats(packed, sizeof(float), data, stride, run)
-        elif scatter:
-            copy_doubles(data, stride, packed, sizeof(double), run)
+        if scatter:
+            copy(data, stride, packed, itemsize, run, itemsize)
         else:
-            copy_doubles(packed, sizeof(double), data, stride, run)
+            copy(packed, itemsize, data, stride, run, itemsize)
         packed += run * itemsize
         n -= run
         index[last] += run
@@ -71,3 +47,16 @@ cdef inline void transfer(
             index[axis] = 0
             axis -= 1
             index[axis] += 1
+
+
+cdef inline void transfer_block(
+    const walk_t *walk, Py_ssize_t s, char *data, char *packed, Py_ssize_t rows, Py_ssize_t columns,
+    Py_ssize_t itemsize, bint scatter,
+) noexcept nogil:
+    """Copy a block of the two innermost axes to `packed`, whose rows lie end to end, or back, column by column."""
+    cdef Py_ssize_t i, down = walk.strides[s][walk.n_axes - 2], along = walk.strides[s][walk.n_axes - 1]
+    for i in range(columns):
+        if scatter:
+            copy(data + i * along, down, packed + i * itemsize, columns * itemsize, rows, itemsize)
+        else:
+            copy(packed + i * itemsize, columns * itemsize, data + i * along, down, rows, itemsize)
