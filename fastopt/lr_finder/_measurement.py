@@ -4,13 +4,14 @@ import math
 import signal
 import threading
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import numpy as np
 
+from fastopt._checks import choice, integer, real
 from fastopt.lr_finder._result import Mode, RangeTest
 from fastopt.nn.training import Optimizer
-from fastopt._checks import choice, integer, real
 
 Progress = Callable[[int, int], object]
 
@@ -30,7 +31,6 @@ class Measurement:
         lr_max: float,
         steps: int,
         mode: Mode,
-        beta: float,
         early_stop_threshold: float | None,
         progress: Progress | None,
     ) -> None:
@@ -41,17 +41,14 @@ class Measurement:
         self.mode: Mode = mode
         space = np.geomspace if mode == "exponential" else np.linspace
         self.lrs: list[float] = space(low, high, integer(2)("steps", steps)).tolist()
-        self.beta: float = real(at_least=0, below=1)("beta", beta)
         self.threshold = early_stop_threshold
         if early_stop_threshold is not None:
             self.threshold = real(above=1)("early_stop_threshold", early_stop_threshold)
-        if progress is not None and not callable(progress):
-            raise TypeError(f"progress: expected a function, got {progress!r}")
+        check_progress(progress)
         self.progress = progress
         self.losses: list[float] = []
-        self.smoothed: list[float] = []
         self.diverged = False
-        self._average, self._best = 0.0, math.inf
+        self._lowest = math.inf
 
     @property
     def lr(self) -> float:
@@ -65,13 +62,13 @@ class Measurement:
 
     def add(self, loss: float) -> None:
         """Take the loss of a step."""
-        self._average = self.beta * self._average + (1 - self.beta) * loss
         self.losses.append(loss)
-        smoothed = self._average / (1 - self.beta ** len(self.losses))
-        self.smoothed.append(smoothed)
-        self._best = min(self._best, smoothed)
+        level = median(self.losses[-5:])
+        self._lowest = min(self._lowest, level)
         self.diverged = not math.isfinite(loss) or (
-            self.threshold is not None and smoothed > self._best + (self.threshold - 1) * abs(self._best)
+            self.threshold is not None
+            and level > self.losses[0]
+            and level > self._lowest + (self.threshold - 1) * abs(self._lowest)
         )
 
     def tell(self) -> None:
@@ -82,11 +79,20 @@ class Measurement:
     def result(self) -> RangeTest:
         """Return the result of the test."""
         if not math.isfinite(self.losses[0]):
-            raise FloatingPointError(
-                f"the loss is {self.losses[0]} before any update: check that data and weights are finite"
-            )
+            raise initial_loss_error(self.losses[0])
         done = self.lrs[: len(self.losses)]
-        return RangeTest(self.mode, len(self.lrs), self.diverged, tuple(done), tuple(self.losses), tuple(self.smoothed))
+        return RangeTest(self.mode, len(self.lrs), self.diverged, tuple(done), tuple(self.losses))
+
+
+def initial_loss_error(loss: float) -> FloatingPointError:
+    """Return the error for a loss that is infinite or NaN at once."""
+    return FloatingPointError(f"the loss is {loss} before any update: check that data and weights are finite")
+
+
+def check_progress(progress: Any) -> None:
+    """Refuse what cannot be called."""
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress: expected a function, got {progress!r}")
 
 
 def check_optimizer(optimizer: Any) -> None:

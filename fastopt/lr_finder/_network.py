@@ -1,10 +1,17 @@
-"""The range test of a network, as a training that ends early and leaves no trace."""
+"""The range test of a network, and short trainings at a few rates: trainings that end early and leave no trace."""
 
+import math
+
+import numpy as np
+
+from fastopt._checks import integer, real
 from fastopt.lr_finder._measurement import (
     Interrupts,
     Measurement,
     Progress,
     check_optimizer,
+    check_progress,
+    initial_loss_error,
     restore_optimizer,
     save_optimizer,
 )
@@ -12,8 +19,10 @@ from fastopt.lr_finder._result import Mode, RangeTest
 from fastopt.nn.callbacks import Callback
 from fastopt.nn.history import Diverged
 from fastopt.nn.network import Network
-from fastopt.nn.training import Optimizer
-from fastopt.nn.training import Training
+from fastopt.nn.training import Optimizer, Training
+
+#: Rates that `verify` tries at most.
+_MOST_RATES = 12
 
 
 def lr_find(
@@ -26,11 +35,10 @@ def lr_find(
     shuffle: bool = True,
     seed: int | None = 0,
     clip_norm: float | None = None,
-    lr_min: float = 1e-7,
+    lr_min: float = 1e-5,
     lr_max: float = 10.0,
     steps: int = 100,
     mode: Mode = "exponential",
-    beta: float = 0.98,
     early_stop_threshold: float | None = 4.0,
     progress: Progress | None = None,
 ) -> RangeTest:
@@ -53,7 +61,7 @@ def lr_find(
         Targets, as the network's loss takes them.
     batch_size, shuffle, seed, clip_norm
         As in `fastopt.nn.fit`. Suggestions hold for the batch size they were found with.
-    lr_min, lr_max, steps, mode, beta, early_stop_threshold, progress
+    lr_min, lr_max, steps, mode, early_stop_threshold, progress
         As in `lr_find_step`.
 
     Returns
@@ -82,7 +90,7 @@ def lr_find(
     >>> optimizer.lr = test.suggestion
     """
     check_optimizer(optimizer)
-    measurement = Measurement(lr_min, lr_max, steps, mode, beta, early_stop_threshold, progress)
+    measurement = Measurement(lr_min, lr_max, steps, mode, early_stop_threshold, progress)
     with Interrupts() as interrupts:
         run = Training(
             net,
@@ -94,27 +102,130 @@ def lr_find(
             shuffle=shuffle,
             seed=seed,
             clip_norm=clip_norm,
-            callbacks=[_Measure(measurement, interrupts)],
+            callbacks=[_GrowingRate(measurement, interrupts)],
         )
-        params, grads, state = net.state_dict(), net.grads.copy(), save_optimizer(optimizer)
-        try:
-            interrupts.during(run.run)
-        except _Over:
-            pass
-        except Diverged:
-            measurement.diverged = True
-        finally:
-            net.load_state_dict(params)
-            net.grads[...] = grads
-            restore_optimizer(optimizer, state)
+        measurement.diverged |= _diverges(run, interrupts)
     return measurement.result()
 
 
+def verify(
+    net: Network,
+    optimizer: Optimizer,
+    X: object,
+    y: object,
+    lr: float,
+    *,
+    batch_size: int | None = None,
+    shuffle: bool = True,
+    seed: int | None = 0,
+    clip_norm: float | None = None,
+    steps: int = 1000,
+    progress: Progress | None = None,
+) -> dict[float, float]:
+    """Compare a learning rate with a third and three times of it, in short trainings.
+
+    Each rate is held for `steps` updates, from the same start and on the same batches. While the highest or the lowest
+    rate does best, the next one beyond it is tried too. Afterwards network and optimizer are as before, as with
+    `lr_find`.
+
+    Parameters
+    ----------
+    net, optimizer, X, y, batch_size, shuffle, seed, clip_norm
+        As in `lr_find`.
+    lr : float
+        The rate, such as the suggestion of a `RangeTest`.
+    steps : int
+        Updates per rate, at least 1.
+    progress : callable, optional
+        ``progress(done, total)`` is called after each update; the total grows with the rates.
+
+    Returns
+    -------
+    dict of float to float
+        For each rate, the best one first, the loss of the last quarter of its updates (of the means of its eight
+        parts, the median); infinity if the training diverged.
+
+    Raises
+    ------
+    FloatingPointError
+        If the first loss is infinite or NaN.
+    KeyboardInterrupt
+        At Ctrl-C, after the update under way, when all is as before. A second one does not wait.
+    TypeError, ValueError
+        For arguments out of range, and an optimizer of other arrays.
+
+    Examples
+    --------
+    >>> import fastopt
+    >>> from fastopt import nn
+    >>> X = np.linspace(-1, 1, 20)[:, None]
+    >>> net = nn.Network([nn.Dense(1, 1)], loss=nn.MeanSquaredError(), dtype="float64")
+    >>> losses = verify(net, fastopt.SGD(net.params), X, 3 * X, 0.1, steps=50)
+    >>> next(iter(losses)), len(losses)
+    (0.9, 5)
+    """
+    check_optimizer(optimizer)
+    lr = real(above=0)("lr", lr)
+    steps = integer(1)("steps", steps)
+    check_progress(progress)
+    if seed is None:  # one for all rates
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    losses: dict[int, float] = {}  # by the power of three with which the rate is multiplied
+
+    def train(power: int) -> None:
+        held = _HeldRate(lr * 3.0**power, steps, interrupts, len(losses), progress)
+        run = Training(
+            net,
+            X,
+            y,
+            optimizer=optimizer,
+            epochs=steps,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            clip_norm=clip_norm,
+            callbacks=[held],
+        )
+        diverged = _diverges(run, interrupts)
+        if not held.losses:
+            raise initial_loss_error(run.loss)
+        losses[power] = math.inf if diverged else held.final_loss
+
+    def order(power: int) -> tuple[float, int]:
+        return losses[power], abs(power)  # of equal ones, the nearest
+
+    untried = [-1, 0, 1]
+    with Interrupts() as interrupts:
+        while untried and not interrupts.pending:
+            train(untried.pop(0))
+            if not untried and len(losses) < _MOST_RATES:
+                best = min(losses, key=order)
+                untried = [power for power in (best - 1, best + 1) if power not in losses]
+    return {lr * 3.0**power: losses[power] for power in sorted(losses, key=order)}
+
+
+def _diverges(run: Training, interrupts: Interrupts) -> bool:
+    """Train until a callback ends it, put everything back, and return whether it diverged before."""
+    net, optimizer = run.net, run.optimizer
+    params, grads, state = net.state_dict(), net.grads.copy(), save_optimizer(optimizer)
+    try:
+        interrupts.during(run.run)
+    except _Over:
+        pass
+    except Diverged:
+        return True
+    finally:
+        net.load_state_dict(params)
+        net.grads[...] = grads
+        restore_optimizer(optimizer, state)
+    return False
+
+
 class _Over(Exception):
-    """The test is over, within an epoch."""
+    """A training is over, in the middle of an epoch."""
 
 
-class _Measure(Callback):
+class _GrowingRate(Callback):
     """Give each step of a training its rate, and take its loss."""
 
     def __init__(self, measurement: Measurement, interrupts: Interrupts) -> None:
@@ -128,4 +239,35 @@ class _Measure(Callback):
     def on_batch_end(self, run: Training) -> None:
         self.measurement.tell()
         if self.measurement.over or self.interrupts.pending:
+            raise _Over
+
+
+class _HeldRate(Callback):
+    """Train a number of steps with one rate."""
+
+    def __init__(
+        self, lr: float, steps: int, interrupts: Interrupts, trainings_before: int, progress: Progress | None
+    ) -> None:
+        self.lr = lr
+        self.steps = steps
+        self.interrupts = interrupts
+        self.before = trainings_before * steps
+        self.total = max(3 * steps, self.before + steps)
+        self.progress = progress
+        self.losses: list[float] = []
+
+    @property
+    def final_loss(self) -> float:
+        """The median of the mean losses of the parts of the last quarter: a training that jumps once is not bad yet."""
+        last = np.array(self.losses[-max(1, self.steps // 4) :])
+        return float(np.median([part.mean() for part in np.array_split(last, min(8, len(last)))]))
+
+    def on_train_begin(self, run: Training) -> None:
+        run.optimizer.lr = self.lr
+
+    def on_batch_end(self, run: Training) -> None:
+        self.losses.append(run.loss)
+        if self.progress is not None:
+            self.progress(self.before + len(self.losses), self.total)
+        if len(self.losses) == self.steps or self.interrupts.pending:
             raise _Over

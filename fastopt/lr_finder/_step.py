@@ -27,11 +27,10 @@ def lr_find_step(
     set_lr: Callable[[float], object] | None = None,
     save: Callable[[], S] | None = None,
     restore: Callable[[S], object] | None = None,
-    lr_min: float = 1e-7,
+    lr_min: float = 1e-5,
     lr_max: float = 10.0,
     steps: int = 100,
     mode: Mode = "exponential",
-    beta: float = 0.98,
     early_stop_threshold: float | None = 4.0,
     progress: Progress | None = None,
 ) -> RangeTest:
@@ -41,11 +40,6 @@ def lr_find_step(
 
     .. math:: \eta_i = \eta_{min} (\eta_{max} / \eta_{min})^{i / (n-1)}, \qquad
               \eta_i = \eta_{min} + (\eta_{max} - \eta_{min}) \, i / (n-1)
-
-    and the loss :math:`l_i` of that step is averaged to
-
-    .. math:: a_i = \beta a_{i-1} + (1-\beta) l_i, \quad a_{-1} = 0, \qquad
-              s_i = a_i / (1 - \beta^{i+1})
 
     Parameters
     ----------
@@ -60,17 +54,15 @@ def lr_find_step(
         ``restore(save())`` puts back what a step changes, the rate included: both are needed
         without `optimizer`. With it they are for what else is to be put back.
     lr_min, lr_max : float
-        First and last rate, ``0 < lr_min < lr_max``. The defaults are fastai's.
+        First and last rate, ``0 < lr_min < lr_max``.
     steps : int
         Steps from the first rate to the last, at least 2.
     mode : {"exponential", "linear"}
         How the rate grows.
-    beta : float
-        Smoothing of the loss, in [0, 1).
     early_stop_threshold : float or None
-        Stop when the smoothed loss is above this many times its lowest value (for a lowest value
-        b < 0: above ``b + (threshold - 1) * abs(b)``). With None, only an infinite or NaN loss
-        ends the test.
+        Stop when the median of the last five losses is above the first loss, and above this many times its own lowest
+        value so far (for a lowest value b < 0: above ``b + (threshold - 1) * abs(b)``). With None, only an infinite or
+        NaN loss ends the test.
     progress : callable, optional
         ``progress(done, steps)`` is called after each step.
 
@@ -89,10 +81,8 @@ def lr_find_step(
 
     Notes
     -----
-    Smoothing, and the threshold on it, are fastai's (``AvgSmoothLoss``, ``LRFinder``). PyTorch
-    Lightning's ``lr_find`` differs in the exponent of the correction, i + 2, which makes its curve
-    begin at half of the first loss; in its second rate, which it skips; and in its defaults, rates
-    from 1e-8 to 1. fastai's last rate is one step short of `lr_max`.
+    fastai and PyTorch Lightning smooth the losses by an exponential average with factor 0.98, which lags by up to 49
+    steps: half of their tests. Here windows are centred; see `RangeTest.smoothed`.
 
     References
     ----------
@@ -160,7 +150,7 @@ def lr_find_step(
 
     if set_lr is None:
         set_lr = partial(setattr, optimizer, "lr")
-    measurement = Measurement(lr_min, lr_max, steps, mode, beta, early_stop_threshold, progress)
+    measurement = Measurement(lr_min, lr_max, steps, mode, early_stop_threshold, progress)
     with Interrupts() as interrupts:
         saved = save_all()
         try:
