@@ -64,7 +64,7 @@ class Problem:
         run = net, make(optimizer, net, lr=1.0), self.dataset.X, self.dataset.y
         suggestion = lr_find(*run, batch_size=self.batch_size).suggestion
         assert suggestion is not None
-        return suggestion, next(iter(verify(*run, suggestion, batch_size=self.batch_size)))
+        return suggestion, verify(*run, suggestion, batch_size=self.batch_size)[0]
 
 
 def fashion_mnist() -> data.Dataset:

@@ -98,14 +98,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         upto = f"to {harms:.2g}, where it rises" if harms is not None else "on, and does not rise again"
         show("range", f"the loss falls from {learns:.2g} {upto}")
-    recommended, verified = test.suggestion, {}
+    recommended, verified = test.suggestion, dict[float, float]()
     if recommended is not None and args.verify:
         with progress("verifying", quiet=args.quiet) as move:
-            verified = verify(
+            recommended, verified = verify(
                 net, optimizer, dataset.X, dataset.y, recommended, steps=args.verify, progress=move, **batches
             )
-        recommended = next(iter(verified))
-        for rate, loss in sorted(verified.items()):
+        for rate, loss in verified.items():
             ends = "diverges" if loss == math.inf else f"ends at loss {loss:.3g}"
             notes = ["suggested"] * (rate == test.suggestion) + ["best"] * (rate == recommended)
             show("verified", f"{rate:.2g} {ends}{', ' * bool(notes)}{', '.join(notes)}")

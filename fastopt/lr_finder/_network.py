@@ -21,7 +21,7 @@ from fastopt.nn.history import Diverged
 from fastopt.nn.network import Network
 from fastopt.nn.training import Optimizer, Training
 
-#: Rates that `verify` tries at most.
+#: Rates that `verify` tries at most, but for the last two.
 _MOST_RATES = 12
 
 
@@ -121,12 +121,12 @@ def verify(
     clip_norm: float | None = None,
     steps: int = 1000,
     progress: Progress | None = None,
-) -> dict[float, float]:
+) -> tuple[float, dict[float, float]]:
     """Compare a learning rate with a third and three times of it, in short trainings.
 
     Each rate is held for `steps` updates, from the same start and on the same batches. While the highest or the lowest
-    rate does best, the next one beyond it is tried too. Afterwards network and optimizer are as before, as with
-    `lr_find`.
+    rate does best, the next one beyond it is tried too; in the end, those half of the way (by a factor of the square
+    root of 3) from the best one to its neighbours. Afterwards network and optimizer are as before, as with `lr_find`.
 
     Parameters
     ----------
@@ -141,9 +141,12 @@ def verify(
 
     Returns
     -------
-    dict of float to float
-        For each rate, the best one first, the loss of the last quarter of its updates (of the means of its eight
-        parts, the median); infinity if the training diverged.
+    best : float
+        The rate with the lowest loss; or the one below, if its loss is the same within a tenth (of the lowest loss, and of
+        what the training gained): short trainings favour high rates.
+    losses : dict of float to float
+        For each rate, ascending, the loss of the last quarter of its updates (of the means of its eight parts, the
+        median); infinity if the training diverged.
 
     Raises
     ------
@@ -160,9 +163,9 @@ def verify(
     >>> from fastopt import nn
     >>> X = np.linspace(-1, 1, 20)[:, None]
     >>> net = nn.Network([nn.Dense(1, 1)], loss=nn.MeanSquaredError(), dtype="float64")
-    >>> losses = verify(net, fastopt.SGD(net.params), X, 3 * X, 0.1, steps=50)
-    >>> next(iter(losses)), len(losses)
-    (0.9, 5)
+    >>> best, losses = verify(net, fastopt.SGD(net.params), X, 3 * X, 0.1, steps=50)
+    >>> round(best, 2), len(losses)
+    (0.9, 7)
     """
     check_optimizer(optimizer)
     lr = real(above=0)("lr", lr)
@@ -170,10 +173,13 @@ def verify(
     check_progress(progress)
     if seed is None:  # one for all rates
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    losses: dict[int, float] = {}  # by the power of three with which the rate is multiplied
+    losses: dict[int, float] = {}  # of the rates lr * 3 ** (power / 2)
+
+    initial = math.nan
 
     def train(power: int) -> None:
-        held = _HeldRate(lr * 3.0**power, steps, interrupts, len(losses), progress)
+        nonlocal initial
+        held = _HeldRate(rate(power), steps, interrupts, len(losses), progress)
         run = Training(
             net,
             X,
@@ -187,21 +193,37 @@ def verify(
             callbacks=[held],
         )
         diverged = _diverges(run, interrupts)
+        if interrupts.pending:
+            raise KeyboardInterrupt
         if not held.losses:
             raise initial_loss_error(run.loss)
+        initial = held.losses[0]
         losses[power] = math.inf if diverged else held.final_loss
 
-    def order(power: int) -> tuple[float, int]:
-        return losses[power], abs(power)  # of equal ones, the nearest
+    def rate(power: int) -> float:
+        return lr * math.pow(3.0, power / 2)
 
-    untried = [-1, 0, 1]
+    def order(power: int) -> tuple[float, int]:
+        # Of equal ones the nearest, of those that diverge the lowest.
+        return losses[power], power if losses[power] == math.inf else abs(power)
+
+    def untried(distance: int) -> list[int]:
+        best = min(losses, key=order)
+        return [power for power in (best - distance, best + distance) if power not in losses]
+
     with Interrupts() as interrupts:
-        while untried and not interrupts.pending:
-            train(untried.pop(0))
-            if not untried and len(losses) < _MOST_RATES:
-                best = min(losses, key=order)
-                untried = [power for power in (best - 1, best + 1) if power not in losses]
-    return {lr * 3.0**power: losses[power] for power in sorted(losses, key=order)}
+        for power in (-2, 0, 2):
+            train(power)
+        while len(losses) < _MOST_RATES and (further := untried(2)):
+            for power in further:
+                train(power)
+        for power in untried(1):
+            train(power)
+    best = min(losses, key=order)
+    gained = min(abs(losses[best]), initial - losses[best])
+    if losses.get(best - 1, math.inf) < losses[best] + 0.1 * gained:
+        best -= 1
+    return rate(best), {rate(power): losses[power] for power in sorted(losses)}
 
 
 def _diverges(run: Training, interrupts: Interrupts) -> bool:
@@ -252,7 +274,7 @@ class _HeldRate(Callback):
         self.steps = steps
         self.interrupts = interrupts
         self.before = trainings_before * steps
-        self.total = max(3 * steps, self.before + steps)
+        self.total = max(5 * steps, self.before + steps)
         self.progress = progress
         self.losses: list[float] = []
 

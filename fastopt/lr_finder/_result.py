@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Mode = Literal["exponential", "linear"]
 
+#: Below as many differences of losses, noise cannot be told from a fall.
+_FEW = 8
+
 
 @dataclass(frozen=True)
 class RangeTest:
@@ -90,7 +93,7 @@ class RangeTest:
         """
         loss, lowest, (level, noise) = np.array(self.smoothed), self._lowest, self._begin
         # The lowest of a hundred points that are noise alone lies 2.5 deviations below their mean, rarely 4.
-        if level - loss[lowest] <= 4 * noise:
+        if min(level, loss[0]) - loss[lowest] <= 4 * noise:
             return None, self._first(0, loss > level + max(4 * noise, 0.1 * abs(level)))
         # A linear test may learn from its second step on.
         top = level if self.mode == "exponential" else float(loss[: self._tenth].max())
@@ -114,10 +117,11 @@ class RangeTest:
     def _begin(self) -> tuple[float, float]:
         """The loss at the beginning, and the standard deviation of the smoothed loss, at least a 4000th of the loss."""
         level = float(np.mean(self.losses[: self._tenth]))
-        # From differences, of which the explosion has few: a loss that falls is not all noise. The median of the
-        # absolute difference of two normal numbers is 0.95 times their standard deviation.
-        half = np.abs(np.diff(self.losses[: len(self.losses) // 2]))
-        noise = float(np.median(half)) / 0.95 if len(half) else 0.0
+        # From how differences of neighbours scatter, for a loss that falls is not all noise; in the first half, where
+        # nothing has exploded. The median distance of such a difference from their median is 0.95 deviations.
+        steps = np.diff(self.losses[: len(self.losses) // 2])
+        scatter = np.median(np.abs(steps - np.median(steps))) if len(steps) >= _FEW else 0.0
+        noise = float(scatter) / 0.95
         # The deviation of a median is 1.25 times that of a mean.
         return level, max(1.25 * noise / math.sqrt(self._width), abs(level) / 4000)
 
@@ -129,9 +133,11 @@ class RangeTest:
         """
         loss, (level, noise) = np.array(self.smoothed), self._begin
         best = np.minimum.accumulate(loss)
-        risen = loss - best > np.maximum(0.5 * (level - best), 4 * noise)
+        # The highest of points that are noise alone lies up to 6 deviations above the lowest.
+        risen = loss - best > np.maximum(0.5 * (level - best), 6 * noise)
         stop = int(risen.argmax()) if risen.any() else len(loss)
-        return int(loss[:stop].argmin())
+        start = self._tenth if stop > self._tenth else 0
+        return start + int(loss[start:stop].argmin())
 
     def _first(self, start: int, found: "np.ndarray[Any, np.dtype[np.bool_]]") -> float | None:
         return self.lrs[start + int(found.argmax())] if found.any() else None
