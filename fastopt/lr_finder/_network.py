@@ -142,8 +142,8 @@ def verify(
     Returns
     -------
     best : float
-        The rate with the lowest loss; or the one below, if its loss is the same within a tenth (of the lowest loss, and of
-        what the training gained): short trainings favour high rates.
+        The rate with the lowest loss; or the one below, if its loss is higher by less than a tenth of the lowest loss
+        and of what the training gained: short trainings favour high rates.
     losses : dict of float to float
         For each rate, ascending, the loss of the last quarter of its updates (of the means of its eight parts, the
         median); infinity if the training diverged.
