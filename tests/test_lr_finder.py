@@ -625,6 +625,8 @@ def test_an_overflowing_gradient_ends_a_test_with_clipping():
     assert result.losses == pytest.approx((30.0,), rel=1e-6)
     assert result.diverged
     assert result.suggestion is None
+    with pytest.raises(FloatingPointError, match=r"all trainings diverged, with rates from 9\.8e-06 on"):
+        verify(net, optimizer, [[3e38]], [[0.0]], 1.0, clip_norm=1.0)
     assert bits(net, optimizer) == before
 
 

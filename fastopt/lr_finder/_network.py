@@ -151,7 +151,7 @@ def verify(
     Raises
     ------
     FloatingPointError
-        If the first loss is infinite or NaN.
+        If the first loss is infinite or NaN, or all trainings diverge.
     KeyboardInterrupt
         At Ctrl-C, after the update under way, when all is as before. A second one does not wait.
     TypeError, ValueError
@@ -174,7 +174,6 @@ def verify(
     if seed is None:  # one for all rates
         seed = int(np.random.SeedSequence().generate_state(1)[0])
     losses: dict[int, float] = {}  # of the rates lr * 3 ** (power / 2)
-
     initial = math.nan
 
     def train(power: int) -> None:
@@ -195,9 +194,9 @@ def verify(
         diverged = _diverges(run, interrupts)
         if interrupts.pending:
             raise KeyboardInterrupt
-        if not held.losses:
-            raise initial_loss_error(run.loss)
         initial = held.losses[0]
+        if not math.isfinite(initial):
+            raise initial_loss_error(initial)
         losses[power] = math.inf if diverged else held.final_loss
 
     def rate(power: int) -> float:
@@ -220,6 +219,8 @@ def verify(
         for power in untried(1):
             train(power)
     best = min(losses, key=order)
+    if losses[best] == math.inf:
+        raise FloatingPointError(f"all trainings diverged, with rates from {rate(min(losses)):.2g} on")
     gained = min(abs(losses[best]), initial - losses[best])
     if losses.get(best - 1, math.inf) < losses[best] + 0.1 * gained:
         best -= 1
@@ -287,8 +288,10 @@ class _HeldRate(Callback):
     def on_train_begin(self, run: Training) -> None:
         run.optimizer.lr = self.lr
 
-    def on_batch_end(self, run: Training) -> None:
+    def on_gradients(self, run: Training) -> None:
         self.losses.append(run.loss)
+
+    def on_batch_end(self, run: Training) -> None:
         if self.progress is not None:
             self.progress(self.before + len(self.losses), self.total)
         if len(self.losses) == self.steps or self.interrupts.pending:
