@@ -276,6 +276,35 @@ def test_lr_find_leaves_nothing_behind_but_the_picture(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["fastopt-lr-find.png"]
 
 
+def test_lr_find_recommends_the_rate_that_its_verification_prefers(run):
+    code, out, _ = run("lr-find", "--optimizer", "sgd", "--verify", 200, "--json", "range.json", "--no-plot")
+    result = json.loads(Path("range.json").read_text())
+    losses = {entry["lr"]: entry["loss"] for entry in result["verification"]["losses"]}
+    assert code == 0
+    assert result["verification"]["updates"] == 200
+    for factor in (1 / 3, 1, 3):
+        assert pytest.approx(factor * result["suggestion"]) in list(losses)
+    assert losses[result["recommended"]] < losses[result["suggestion"]]  # the suggestion is far too low for the spiral
+    assert f"\nrecommended --lr {result['recommended']:.2g}\n" in out
+    assert len(re.findall("^verified ", out, re.MULTILINE)) == len(losses)
+    assert len(re.findall(", best$", out, re.MULTILINE)) == 1
+
+
+def test_lr_find_recommends_its_suggestion_without_verification(run):
+    _, out, _ = run("lr-find", "--verify", 0, "--json", "range.json", "--no-plot")
+    result = json.loads(Path("range.json").read_text())
+    assert result["recommended"] == result["suggestion"]
+    assert result["verification"]["losses"] == []
+    assert "verified" not in out
+
+
+def test_lr_find_says_so_when_the_loss_never_falls(run):
+    _, out, _ = run("lr-find", "--lr-min", 100, "--lr-max", 1000, "--json", "range.json", "--no-plot")
+    assert json.loads(Path("range.json").read_text())["recommended"] is None
+    assert "the loss never falls; try a larger range than 100 to 1000" in out
+    assert "recommended" not in out
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -1,4 +1,4 @@
-"""The range test: rates, average, end, what it suggests, and that it leaves no trace."""
+"""The range test: rates, smoothing, end, what it suggests and verifies, and that it leaves no trace."""
 
 import json
 import math
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import fastopt
 from fastopt import nn
-from fastopt.lr_finder import RangeTest, lr_find, lr_find_step, minimum, steepest, valley
+from fastopt.lr_finder import RangeTest, lr_find, lr_find_step, minimum, steepest, valley, verify
+from fastopt.lr_finder._smoothing import smooth
 from fastopt.nn.callbacks import LambdaCallback
 from fastopt.schedules import CosineAnnealing, InverseTimeDecay, ReduceOnPlateau, Warmup
 
@@ -50,14 +51,13 @@ class Loop:
         return lr_find_step(self.step, **calls, **settings)
 
 
-def fixed(losses, *, smoothed=None, steps=None, mode="exponential", lrs=None):
+def fixed(losses, *, mode="exponential", lrs=None):
     n = len(losses)
-    lrs = tuple(np.geomspace(1e-6, 1.0, n).tolist()) if lrs is None else lrs
-    smoothed = tuple(losses if smoothed is None else smoothed)
-    return RangeTest(mode, n if steps is None else steps, False, lrs, tuple(losses), smoothed)
+    lrs = np.geomspace(1e-6, 1.0, n) if lrs is None else lrs
+    return RangeTest(mode, n, False, tuple(map(float, lrs)), tuple(map(float, losses)))
 
 
-# ---- rates, average, end
+# ---- rates, smoothing, end
 
 
 def test_exponential_rates_by_hand():
@@ -78,31 +78,44 @@ def test_each_step_is_done_with_its_rate():
 
 
 def test_smoothing_by_hand():
-    # a = 0.5, 1.25, 0.625; divided by 1/2, 3/4, 7/8
-    result = Loop([1.0, 2.0, 0.0]).find(steps=3, beta=0.5)
-    assert result.losses == (1.0, 2.0, 0.0)
-    assert result.smoothed == pytest.approx([1.0, 5 / 3, 5 / 7], rel=1e-15)
+    # Medians of five, mirrored at the ends: 1 1 2 2 4 | 3 2 2 ...; then means of three.
+    losses = np.array([1.0, 2.0, 99.0, 3.0, 4.0, 5.0, 6.0])
+    medians = np.array([2.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0])
+    means = [2, 7 / 3, 3, 4, 14 / 3, 5, 5]
+    assert smooth(losses, 3).tolist() == [1, 2, 3, 4, 4, 5, 6]  # medians of three alone
+    np.testing.assert_array_equal(np.convolve(medians, np.ones(3) / 3, "valid").round(12), np.round(means[1:-1], 12))
+    assert smooth(losses, 5) == pytest.approx(means, rel=1e-15)
 
 
-@given(st.floats(0, 0.999), st.integers(2, 40))
-def test_the_average_of_equal_losses_is_that_loss(beta, steps):
-    assert Loop([3.25] * steps).find(steps=steps, beta=beta).smoothed == pytest.approx([3.25] * steps)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.integers(0, 10))
+def test_smoothing_has_no_lag(losses, half):
+    losses, width = np.array(losses), 2 * min(half, len(losses)) + 1
+    np.testing.assert_allclose(smooth(losses[::-1], width), smooth(losses, width)[::-1], rtol=1e-12, atol=1e-9)
 
 
-def test_stops_when_the_smoothed_loss_is_above_the_threshold():
-    losses = [1.0, 0.5, 2.0, 2.1, 9.0]
-    result = Loop(losses).find(steps=5, beta=0.0)
-    assert result.losses == (1.0, 0.5, 2.0, 2.1)  # 2.0 is four times 0.5, not above
+def test_smoothing_leaves_a_straight_line_as_it_is_away_from_the_ends():
+    line = np.linspace(3.0, 1.0, 100)
+    result = fixed(line)
+    np.testing.assert_allclose(result.smoothed[6:-6], line[6:-6], rtol=1e-14)
+
+
+def test_stops_when_the_loss_is_above_its_start_and_the_threshold():
+    # Medians of the last five: 1, 0.75, 0.5, 0.75, 0.5, 0.5, 3, 3, 3, 6; four times the lowest is 2.
+    losses = [1.0, 0.5, 0.4, 6.0, 0.4, 3.0, 6.0, 3.0, 6.0, 6.0]
+    result = Loop(losses).find(steps=10)
+    assert result.losses == tuple(losses[:7])
     assert result.diverged
-    assert len(result.lrs) == len(result.smoothed) == 4
-    assert not Loop(losses).find(steps=5, beta=0.0, early_stop_threshold=None).diverged
-    assert Loop(losses).find(steps=5, beta=0.0, early_stop_threshold=3.9).losses == (1.0, 0.5, 2.0)
+    assert len(result.lrs) == len(result.smoothed) == 7
+    assert Loop(losses).find(steps=11, early_stop_threshold=7.0).losses == tuple(losses)
+    assert not Loop(losses).find(steps=10, early_stop_threshold=None).diverged
+    # 0.3 is far above the lowest, 0.01, and no explosion: training began at 1.
+    assert not Loop([1.0, *[0.01] * 10, *[0.3] * 10]).find(steps=21).diverged
 
 
 def test_negative_losses_do_not_stop_by_their_sign():
     # Lowest -2: the threshold is -2 + 3 * 2 = 4.
-    result = Loop([-1.0, -2.0, -1.9, 3.9, 4.1, 0.0]).find(steps=6, beta=0.0)
-    assert result.losses == (-1.0, -2.0, -1.9, 3.9, 4.1)
+    result = Loop([-1.0, *[-2.0] * 9, *[3.9] * 5, *[4.1] * 5]).find(steps=20)
+    assert result.losses == (-1.0, *[-2.0] * 9, *[3.9] * 5, *[4.1] * 3)
 
 
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
@@ -112,7 +125,8 @@ def test_stops_at_the_first_loss_that_is_not_finite(bad, threshold):
     result = loop.find(steps=20, early_stop_threshold=threshold)
     assert result.diverged
     assert len(result.losses) == 3
-    assert not math.isfinite(result.smoothed[-1])
+    assert result.smoothed == (1.0, 0.9, math.inf)
+    assert result.phases == (result.lrs[1], result.lrs[2])
     assert loop.state == "before"
     json.dumps(result.to_dict(), allow_nan=False)
 
@@ -229,7 +243,6 @@ def test_rules_leave_out_what_is_not_finite(rule):
     assert type(kept) is float
 
 
-@pytest.mark.parametrize("rule", [steepest, valley, minimum])
 @pytest.mark.parametrize(
     ("lrs", "losses", "skip", "error", "message"),
     [
@@ -242,9 +255,10 @@ def test_rules_leave_out_what_is_not_finite(rule):
         ([1, 2, 3], [3, 2, 1], 0.5, TypeError, "skip_begin: expected an integer >= 0"),
     ],
 )
-def test_rules_refuse_bad_points(rule, lrs, losses, skip, error, message):
-    with pytest.raises(error, match=message):
-        rule(lrs, losses, skip_begin=skip)
+def test_rules_refuse_bad_points(lrs, losses, skip, error, message):
+    for rule in (steepest, valley, minimum):
+        with pytest.raises(error, match=message):
+            rule(lrs, losses, skip_begin=skip)
 
 
 def test_steepest_refuses_an_unknown_slope():
@@ -255,70 +269,112 @@ def test_steepest_refuses_an_unknown_slope():
 # ---- the result
 
 
-def curve():
-    """Flat at 2, one step each of 0.1 ... down to 0.5, then up: 40 points."""
-    down = [1.9, 1.7, 1.4, 1.1, 0.8, 0.6, 0.55, 0.5]
-    return [2.0] * 20 + down + [0.6, 0.7, 0.9, 1.2, 1.6, 2.5, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0]
+def curve(lowest=-1.0, *, steps=100, noise=0.0, seed=0):
+    """Return rates 1e-5 to 10 and losses that fall from 2 to 0.4, at 10**lowest, over two decades, then explode."""
+    x = np.linspace(-5, 1, steps)
+    fall = np.clip((x - lowest + 2) / 2, 0, 1)
+    losses = 2 - 1.6 * fall + 20 * np.maximum(0, x - lowest) ** 2
+    return 10**x, losses + noise * np.random.default_rng(seed).normal(size=steps)
 
 
-def test_suggestions_of_a_known_curve():
-    losses = curve()
-    result = fixed(losses)
+@pytest.mark.parametrize("steps", [30, 100, 1000])
+@pytest.mark.parametrize("lowest", [-2.0, -1.0, 0.0])
+def test_suggests_a_third_of_the_rate_with_the_lowest_loss(lowest, steps):
+    lrs, losses = curve(lowest, steps=steps)
+    result = fixed(losses, lrs=lrs)
+    half_window = 0.12 + 6 / steps  # decades, of the averages: the rise, steeper than the fall, reaches as far back
+    assert lowest - half_window < math.log10(3 * result.suggestion) < lowest + 6 / steps
+    # A tenth of the fall is done a fifth of a decade behind its beginning.
+    learns, harms = result.phases
+    assert math.log10(learns) == pytest.approx(lowest - 1.8, abs=0.02 + 6 / steps)
+    # It has lost a tenth, 0.16 = 20 d^2, at d = 0.09, which the window smears.
+    assert lowest < math.log10(harms) < lowest + 0.09 + 12 / steps
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_suggestions_lie_where_a_noisy_loss_falls(seed):
+    lrs, losses = curve(noise=0.2, seed=seed)
+    result = fixed(losses, lrs=lrs)
+    learns, _ = result.phases
+    assert -3.5 < math.log10(learns) < -2
+    assert math.log10(3 * result.suggestion) == pytest.approx(-1, abs=0.35)
+    for rate in (result.suggestion, *result.suggestions.values()):
+        assert rate is None or learns <= rate <= 0.15
+    assert set(result.suggestions.values()) != {None}
+
+
+def test_suggestions_of_other_libraries_by_hand():
+    # In so short a test, smoothing is medians of three alone, which leave all points of a curve without peaks.
+    falls = [2.0, 1.9, 1.8, 1.7, 1.6, 1.5, 1.2, 0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.5]
+    result = fixed([2.0] * 10 + falls + [5.0] * 3)
     lrs = result.lrs
-    # 9 points fall (one 2.0 and 8 below) to index 27 - 4 left out = 23: 23 - 9 + 3 + 1 = 18
+    assert result.smoothed == result.losses
+    assert result.phases == (lrs[12], lrs[24])  # below 1.85, above 0.65
+    assert result.suggestion == lrs[21] / 3
     assert result.suggestions == {
-        "steepest": lrs[22],  # central differences of -0.3 begin here: (1.1 - 1.7) / 2
-        "valley": lrs[18 + 4],
-        "minimum/10": lrs[27] / 10,
+        "steepest": lrs[16],  # the central difference is (0.9 - 1.5) / 2
+        "valley": lrs[21 - 12 + 12 // 3 + 12 // 6],  # 12 points fall, one of 2.0 and 11 below, the last is 21
+        "minimum/10": lrs[21] / 10,
     }
-    assert result.suggestion == lrs[27] / 10
 
 
-def test_steepest_is_not_the_way_back_from_an_explosion():
-    losses = [*curve(), 5.0, 1.0, 0.9, 0.9]
-    assert steepest(np.geomspace(1e-6, 1, 44), losses) > 0.1
-    assert fixed(losses).suggestions["steepest"] == fixed(losses).lrs[22]
+def test_a_rule_that_suggests_a_rate_at_which_the_loss_does_not_fall_yet_suggests_nothing():
+    # A fall within half a decade: a tenth of the lowest is on the plateau.
+    x = np.linspace(-5, 1, 100)
+    result = fixed(np.where(x < -1.5, 2.0, np.where(x < -1, 2 - 3 * (x + 1.5), 9.0)), lrs=10**x)
+    learns, _ = result.phases
+    assert result.suggestions["minimum/10"] is None
+    assert result.suggestion == learns > 10**-1.6
 
 
-def test_steepest_up_to_the_lowest_loss_uses_the_same_central_differences():
-    # -0.5 at 1.9, and 0.55 at the lowest: its one-sided difference would be -0.9
-    result = fixed([2.0] * 15 + [1.9, 1.0, 3.0, 4.0])
-    assert result.suggestions["steepest"] == result.lrs[15]
+def test_a_second_fall_after_an_explosion_does_not_count():
+    lrs, losses = curve()
+    again = losses.copy()
+    again[80:] = 0.1  # lower than before
+    assert fixed(losses, lrs=lrs).suggestion == fixed(again, lrs=lrs).suggestion < 0.1
+    assert fixed(again, lrs=lrs).suggestions["steepest"] < 0.1
 
 
-def test_phases_of_a_known_curve():
-    result = fixed(curve())
-    # fall 1.5: begun below 1.85, over above 0.65
-    assert result.phases == (result.lrs[21], result.lrs[29])
+def test_a_loss_that_never_rises_is_lowest_at_the_last_rate():
+    result = fixed([2.0] * 20 + np.linspace(2, 1, 40).tolist())
+    assert result.phases[1] is None
+    assert 1 / 3 >= result.suggestion > 0.25
 
 
-def test_phases_in_a_linear_sweep_that_falls_at_once():
+def test_phases_of_a_linear_test_that_falls_at_once():
     losses = [2.0, 1.5, 1.0, 0.6, *[0.5] * 30]
-    result = fixed(losses, mode="linear", lrs=tuple(np.linspace(0.1, 1.0, 34).tolist()))
+    result = fixed(losses, mode="linear", lrs=np.linspace(0.1, 1.0, 34))
     assert result.phases == (result.lrs[1], None)
+    assert result.suggestion == result.lrs[1]
 
 
-def test_no_phases_without_a_fall():
-    assert fixed([2.0] * 30).phases == (None, None)
-    rising = [2.0] * 20 + [2.1, 2.3, 3.0, 4.0]
-    assert fixed(rising).phases == (None, fixed(rising).lrs[21])
-    rng = np.random.default_rng(0)
-    noise = 2 + 0.2 * rng.normal(size=100)
-    assert Loop(noise.tolist()).find().phases[0] is None
-    assert fixed([2.0, 9.0]).phases == (None, 1.0)
+NOTHING = {"steepest": None, "valley": None, "minimum/10": None}
 
 
-def test_nothing_is_suggested_for_a_loss_that_only_rises():
-    result = fixed(list(np.linspace(1, 3, 50)))
-    assert result.suggestions == {"steepest": None, "valley": None, "minimum/10": None}
-    assert result.suggestion is None
+@pytest.mark.parametrize(
+    ("losses", "harms"),
+    [
+        ([2.0] * 30, None),
+        ([0.0] * 30, None),
+        (np.random.default_rng(0).normal(2, 0.2, 100), None),
+        (np.random.default_rng(1).normal(2, 0.2, 1000), None),
+        ([2.0] * 20 + [2.1, 2.3, 3.0, 4.0], 21),  # above 2.2
+        (np.linspace(1, 3, 40), 4),  # a tenth above 1.08, the mean of the first tenth
+        ([2.0, 9.0], 1),
+        ([2.0, math.inf], 1),
+    ],
+)
+def test_nothing_is_suggested_for_a_loss_that_never_falls(losses, harms):
+    result = fixed(losses)
+    assert result.phases == (None, None if harms is None else result.lrs[harms])
+    assert (result.suggestion, result.suggestions) == (None, NOTHING)
 
 
 @pytest.mark.parametrize("n", [2, 3, 6, 12])
 def test_short_tests_have_a_result(n):
     result = Loop([1.0 / (i + 1) for i in range(n)]).find(steps=n)
-    assert set(result.suggestions) == {"steepest", "valley", "minimum/10"}
-    assert len(result.phases) == 2
+    assert result.lrs[1] <= result.suggestion <= result.lrs[-1]
+    assert result.phases == (result.lrs[1], None)
 
 
 def test_to_dict_is_json():
@@ -328,25 +384,26 @@ def test_to_dict_is_json():
     assert told["smoothed"][-1] is None
     assert told["lrs"] == list(result.lrs)
     assert told["diverged"] is True
+    assert told["suggestion"] == result.suggestion == result.lrs[1]
     assert told["suggestions"] == result.suggestions
     assert told["phases"] == {"learns": result.lrs[1], "harms": result.lrs[2]}
 
 
 def test_the_result_is_frozen_comparable_and_short_in_print():
-    result = fixed(curve())
+    result = fixed([3.0, 2.0, 1.0])
     with pytest.raises(AttributeError):
-        result.steps = 3
-    assert result == fixed(curve())
-    assert repr(result) == "RangeTest(mode='exponential', steps=40, diverged=False)"
+        result.steps = 4
+    assert result == fixed([3.0, 2.0, 1.0])
+    assert repr(result) == "RangeTest(mode='exponential', steps=3, diverged=False)"
 
 
 def test_plot():
-    figure_module = pytest.importorskip("matplotlib.figure", reason="draws with matplotlib")
-    for losses in (curve(), [*curve(), math.inf]):
-        result = fixed(losses)
-        figure = result.plot(title="Range test of a curve")
-        assert isinstance(figure, figure_module.Figure)
-        assert any(f"{result.suggestion:.2g}" in t.get_text() for t in figure.axes[0].get_legend().texts)
+    pytest.importorskip("matplotlib", reason="draws with matplotlib")
+    lrs, losses = curve()
+    result = fixed([*losses, math.inf], lrs=[*lrs, 20.0])
+    (ax,) = result.plot(title="Range test of a curve").axes
+    assert ax.get_title(loc="left") == "Range test of a curve"
+    assert f"recommended: {result.suggestion:.2g}" in [text.get_text() for text in ax.get_legend().texts]
 
 
 # ---- no trace
@@ -369,13 +426,9 @@ def groups(net, **first):
     ]
 
 
+#: A number, schedules (one within another) with and without state, and groups: what is put back differs.
 OPTIMIZERS = {
-    "sgd": lambda net: fastopt.SGD(net.params, lr=0.1),
-    "momentum": lambda net: fastopt.SGD(net.params, lr=0.1, momentum=0.9, nesterov=True),
-    "adagrad": lambda net: fastopt.Adagrad(net.params, lr_decay=1e-3),
-    "rmsprop": lambda net: fastopt.RMSprop(net.params, centered=True, momentum=0.5),
-    "amsgrad": lambda net: fastopt.Adam(net.params, amsgrad=True),
-    "schedule": lambda net: fastopt.AdamW(net.params, lr=InverseTimeDecay(0.01, 1e-2)),
+    "number": lambda net: fastopt.Adam(net.params, amsgrad=True),
     "plateau": lambda net: fastopt.Adam(net.params, lr=Warmup(plateau(), 5)),
     "groups": lambda net: fastopt.Adam(groups(net, lr=CosineAnnealing(0.1, 50))),
     "groups-plateau": lambda net: fastopt.SGD(groups(net, lr=plateau()), momentum=0.9),
@@ -420,14 +473,18 @@ def test_network_and_optimizer_are_restored_to_the_bit(make, lr_max):
 def test_training_goes_on_as_if_there_had_been_no_test(make):
     tested, plain = make(), make()
     lr_find(*tested, *data(), batch_size=16, steps=30, seed=None)
+    verify(*tested, *data(), 0.1, batch_size=16, steps=5, seed=None)
     train(*tested)
     train(*plain)
     assert bits(*tested)[0] == bits(*plain)[0]
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_an_exception_restores_too(make, error):
-    net, optimizer = make()
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("find", [lr_find, lambda *args, **settings: verify(*args, 0.1, **settings)])
+def test_an_exception_restores_too(find, error):
+    net = network()
+    optimizer = OPTIMIZERS["groups-plateau"](net)
+    train(net, optimizer)
     before = bits(net, optimizer)
 
     def progress(done, steps):
@@ -436,7 +493,7 @@ def test_an_exception_restores_too(make, error):
             raise error
 
     with pytest.raises(error):
-        lr_find(net, optimizer, *data(), batch_size=16, progress=progress)
+        find(net, optimizer, *data(), batch_size=16, progress=progress)
     assert bits(net, optimizer) == before
 
 
@@ -464,6 +521,26 @@ def test_ctrl_c_lets_the_step_finish_and_restores():
     assert (weights == 1).all()
     assert optimizer.steps == 0
     assert optimizer.lr == 1e-3
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@main_thread
+@pytest.mark.parametrize("find", [lr_find, lambda *args, **settings: verify(*args, 0.1, **settings)])
+def test_ctrl_c_lets_the_update_of_a_network_finish_and_restores(find):
+    net = network()
+    optimizer = fastopt.Adam(net.params)
+    before, seen = bits(net, optimizer), []
+
+    def progress(done, steps):
+        seen.append(done)
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.001)
+
+    with pytest.raises(KeyboardInterrupt):
+        find(net, optimizer, *data(), progress=progress)
+    assert seen == [1, 2, 3]
+    assert bits(net, optimizer) == before
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -540,14 +617,114 @@ def test_the_suggestion_trains():
 
 
 def test_an_overflowing_gradient_ends_a_test_with_clipping():
-    X, y = data()
-    net = network("float32", dropout=0.0)
+    net = nn.Network([nn.Dense(1, 1), nn.Dense(1, 1)], loss=nn.MeanAbsoluteError(), dtype="float32")
+    net.layers[0].weight[...], net.layers[1].weight[...] = 1e-38, 10.0  # predicts 30, with the gradient 10 * 3e38
     optimizer = fastopt.SGD(net.params)
     before = bits(net, optimizer)
-    settings = {"clip_norm": 1.0, "lr_min": 1e30, "lr_max": 3e38, "early_stop_threshold": None}
-    result = lr_find(net, optimizer, X, y, **settings)
+    result = lr_find(net, optimizer, [[3e38]], [[0.0]], clip_norm=1.0)
+    assert result.losses == pytest.approx((30.0,), rel=1e-6)
     assert result.diverged
+    assert result.suggestion is None
+    with pytest.raises(FloatingPointError, match=r"all trainings diverged, with rates from 9\.8e-06 on"):
+        verify(net, optimizer, [[3e38]], [[0.0]], 1.0, clip_norm=1.0)
     assert bits(net, optimizer) == before
+
+
+def test_a_first_loss_of_a_network_that_is_not_finite_is_an_error():
+    X, y = data()
+    net = network()
+    net.params[...] = 1e30
+    optimizer = fastopt.SGD(net.params)
+    before = bits(net, optimizer)
+    for find in (lr_find, lambda *args: verify(*args, 0.1)):
+        with pytest.raises(FloatingPointError, match="before any update: check that data and weights are finite"):
+            find(net, optimizer, X, y)
+    assert bits(net, optimizer) == before
+
+
+# ---- verification
+
+
+def parabola():
+    """Return a network with loss (w - 3)^2 + b^2: each update of SGD multiplies w - 3 and b by 1 - 2 lr."""
+    X = np.array([[-1.0], [1.0]])
+    net = nn.Network([nn.Dense(1, 1)], loss=nn.MeanSquaredError(), dtype="float64")
+    net.layers[0].weight[...], net.layers[0].bias[...] = 2.0, 0.0
+    return net, fastopt.SGD(net.params, lr=0.3), X, 3 * X
+
+
+@pytest.mark.parametrize(
+    ("lr", "powers"),
+    [
+        (0.5, [-1, -0.5, 0, 0.5, 1]),
+        (0.5 / 9, [-1, 0, 1, 1.5, 2, 2.5, 3]),
+        (0.5 * 9, [-3, -2.5, -2, -1.5, -1, 0, 1]),
+    ],
+)
+def test_verification_goes_on_until_the_best_rate_lies_between_others(lr, powers):
+    best, losses = verify(*parabola(), lr, steps=20)
+    assert list(losses) == pytest.approx([lr * 3.0**power for power in powers], rel=1e-15)
+    assert best == pytest.approx(0.5)
+    assert losses[best] < 1e-25
+    assert all((loss < 1) == (rate < 1) for rate, loss in losses.items())
+
+
+def test_verification_goes_down_from_rates_that_diverge():
+    best, losses = verify(*parabola(), 0.5 * 81, steps=1100)  # 2^2200, the loss at rate 1.5, is not finite
+    assert {rate for rate, loss in losses.items() if loss == math.inf} == {rate for rate in losses if rate > 1}
+    assert len(losses) == 9
+    assert best < 1
+
+
+def test_verification_measures_the_end_of_each_training():
+    # Losses (1 - 2 lr)^(2 i) of updates 0 ... 7; the last quarter are the last two.
+    _, losses = verify(*parabola(), 0.3, steps=8)
+    assert list(losses) == pytest.approx([0.1, 0.1 * 3**0.5, 0.3, 0.3 * 3**0.5, 0.9])
+    for rate, loss in losses.items():
+        shrinks = (1 - 2 * rate) ** 2
+        assert loss == pytest.approx((shrinks**6 + shrinks**7) / 2)
+
+
+def test_verification_of_a_loss_that_does_not_move_keeps_the_rate():
+    net, optimizer, X, _ = parabola()
+    net.params[...] = 0.0
+    assert verify(net, optimizer, X, 0 * X, 0.01, steps=4)[0] == 0.01
+
+
+def test_verification_prefers_the_lower_of_rates_that_do_as_well():
+    # The bias b has to fit 0 and 2: the loss is 1 + (b - 1)^2, before update i = 0 ... 3 it is 1 + (1 - 2 lr)^(2 i).
+    net, optimizer, X, _ = parabola()
+    best, losses = verify(net, optimizer, 0 * X, np.array([[0.0], [2.0]]), 0.45, steps=4)
+    expected = [1 + (1 - 2 * rate) ** 6 for rate in losses]
+    assert list(losses.values()) == pytest.approx(expected)
+    assert expected == pytest.approx([1.1176, 1.0122, 1.0000, 1.0305, 25.14], rel=1e-3)
+    assert best == pytest.approx(0.45 / 3**0.5)  # a tenth of what was gained, 2 - 1, is 0.1
+
+
+def test_verification_counts_its_updates():
+    seen = []
+    verify(*parabola(), 0.5 / 3, steps=5, progress=lambda *counts: seen.append(counts))
+    assert seen == [(i + 1, 25 if i < 25 else 30) for i in range(30)]
+    seen.clear()
+    _, losses = verify(*parabola(), 0.1, steps=3, batch_size=1, progress=lambda *counts: seen.append(counts))
+    assert len(seen) == 3 * len(losses)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"lr": 0.0}, ValueError, "lr: expected a finite number > 0, got 0.0"),
+        ({"steps": 0}, ValueError, "steps: expected an integer >= 1, got 0"),
+        ({"progress": 3}, TypeError, "progress: expected a function, got 3"),
+        ({"optimizer": "adam"}, TypeError, "optimizer: expected one of fastopt, got 'adam'"),
+        ({"batch_size": 0}, ValueError, "batch_size: expected an integer >= 1, got 0"),
+    ],
+)
+def test_settings_of_a_verification_out_of_range(settings, error, message):
+    net, optimizer, X, y = parabola()
+    with pytest.raises(error, match=message):
+        verify(**{"net": net, "optimizer": optimizer, "X": X, "y": y, "lr": 0.1, **settings})
+    assert optimizer.lr == 0.3
 
 
 # ---- with somebody else's
@@ -632,8 +809,6 @@ def test_a_loop_of_torch():
         ({"steps": 1}, ValueError, "steps: expected an integer >= 2, got 1"),
         ({"steps": 10.0}, TypeError, "steps: expected an integer >= 2, got 10.0"),
         ({"mode": "log"}, ValueError, "mode: expected one of 'exponential', 'linear', got 'log'"),
-        ({"beta": 1.0}, ValueError, r"beta: expected a number in \[0, 1\), got 1.0"),
-        ({"beta": -0.1}, ValueError, r"beta: expected a number in \[0, 1\), got -0.1"),
         (
             {"early_stop_threshold": 1.0},
             ValueError,

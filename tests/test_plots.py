@@ -53,7 +53,7 @@ RANGE = SimpleNamespace(
     lrs=np.geomspace(1e-5, 1, 60),
     losses=np.linspace(2, 1, 60) + np.random.default_rng(0).normal(size=60),
     smoothed=np.linspace(2, 1, 60),
-    suggestions={"steepest": 1e-3, "valley": 2e-3, "minimum/10": None},
+    suggestion=2e-3,
     phases=(1e-4, 1e-1),
 )
 RUNS = {
@@ -361,22 +361,29 @@ def test_compare_draws_over_steps_and_seconds() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sgd", "adam"]
 
 
-def test_range_test_marks_phases_and_suggestions() -> None:
-    ax = plots.lr_range(RANGE).axes[0]
+@pytest.mark.parametrize(("recommended", "marked"), [(None, 2e-3), (4e-3, 4e-3)])
+def test_range_test_marks_phases_and_one_rate(recommended: float | None, marked: float) -> None:
+    ax = plots.lr_range(RANGE, recommended=recommended).axes[0]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), RANGE.losses)
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), RANGE.smoothed)
-    marked = {str(line.get_label()): line.get_xdata() for line in ax.lines[2:]}
-    assert marked == {"steepest: 0.001": [1e-3], "valley: 0.002": [2e-3]}
-    assert [text.get_text() for text in ax.texts] == ["too small", "learns", "too large"]
+    line, point = ax.lines[2:]
+    np.testing.assert_array_equal(line.get_xdata(), [marked, marked])
+    assert (point.get_label(), point.get_xdata()) == (f"recommended: {marked:g}", [marked])
+    assert [text.get_text() for text in ax.texts] == ["too small", "learns", "unstable"]
+
+
+def test_range_test_without_a_suggestion_marks_none() -> None:
+    ax = plots.lr_range(SimpleNamespace(**{**vars(RANGE), "suggestion": None})).axes[0]
+    assert len(ax.lines) == 2
 
 
 @pytest.mark.parametrize(
     ("phases", "names"),
     [
         ((1e-4, None), ["too small", "learns"]),
-        ((None, 1e-2), ["too small", "too large"]),
+        ((None, 1e-2), ["too small", "unstable"]),
         ((None, None), ["too small"]),
-        ((1e-5, 1e-2), ["learns", "too large"]),
+        ((1e-5, 1e-2), ["learns", "unstable"]),
     ],
 )
 def test_range_test_with_fewer_phases(phases: tuple[float | None, float | None], names: list[str]) -> None:

@@ -1,13 +1,13 @@
-"""The learning-rate range test: loss over rate, its phases, and what follows from it."""
+"""The learning-rate range test: loss over rate, its phases, and the rate to begin with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from fastopt.plots._style import COLOURS, GREY, MARKERS, new_figure, styled
+from fastopt.plots._style import COLOURS, GREY, new_figure, styled
 
 
 class RangeTest(Protocol):
@@ -29,8 +29,8 @@ class RangeTest(Protocol):
         ...
 
     @property
-    def suggestions(self) -> Mapping[str, float | None]:
-        """Names of rules to the rates that they suggest, None for no suggestion."""
+    def suggestion(self) -> float | None:
+        """The rate to begin with, None for no suggestion."""
         ...
 
     @property
@@ -40,14 +40,16 @@ class RangeTest(Protocol):
 
 
 @styled
-def lr_range(result: RangeTest, *, title: str = "Learning-rate range test") -> Figure:
-    """Draw a learning-rate range test with its three phases and the suggested rates.
+def lr_range(result: RangeTest, *, recommended: float | None = None, title: str = "Learning-rate range test") -> Figure:
+    """Draw a learning-rate range test with its three phases and the rate to begin with.
 
     Parameters
     ----------
     result : object
-        With ``lrs``, ``losses``, ``smoothed`` (equal lengths), ``suggestions`` (rule to rate) and
+        With ``lrs``, ``losses``, ``smoothed`` (equal lengths), ``suggestion`` (a rate, or None) and
         ``phases`` (rate at which the loss begins to fall, rate at which it begins to rise).
+    recommended : float, optional
+        The rate to mark instead of the suggestion: one that did better in a training, say.
     title : str
         Title of the picture.
 
@@ -60,7 +62,7 @@ def lr_range(result: RangeTest, *, title: str = "Learning-rate range test") -> F
     ax = figure.subplots()
     ax.plot(lrs, losses, color=GREY, linewidth=0.8, alpha=0.6, label="loss")
     ax.plot(lrs, smoothed, color=COLOURS[0], linewidth=2.2, label="smoothed")
-    # Even steps of the logarithm are an exponential sweep.
+    # Steps that grow are even in the logarithm.
     if len(lrs) > 2 and lrs[2] - lrs[1] > 1.01 * (lrs[1] - lrs[0]):
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(numticks=12))
@@ -68,7 +70,7 @@ def lr_range(result: RangeTest, *, title: str = "Learning-rate range test") -> F
     if len(lrs) > 1:
         ax.set_xlim(lrs[0], lrs[-1])
 
-    # The end of the sweep may be a million times larger than what matters: the beginning decides.
+    # The end of the test may be a million times larger than what matters: the beginning decides.
     finite = np.concatenate([losses, smoothed])
     low = float(finite[np.isfinite(finite)].min())
     early = losses[: max(1, len(losses) // 4)]
@@ -80,7 +82,7 @@ def lr_range(result: RangeTest, *, title: str = "Learning-rate range test") -> F
     harms = float(lrs[-1]) if harms is None else harms
     learns = harms if learns is None else learns
     edges = (float(lrs[0]), learns, harms, float(lrs[-1]))
-    names = ("too small", "learns", "too large")
+    names = ("too small", "learns", "unstable")
     shades = ("#EFEFEF", "#FFFFFF", "#DDDDDD")
     for name, shade, left, right in zip(names, shades, edges[:-1], edges[1:], strict=True):
         if left >= right:
@@ -100,19 +102,18 @@ def lr_range(result: RangeTest, *, title: str = "Learning-rate range test") -> F
             fontsize=9 if end - start > 0.14 else 7,
         )
 
-    for index, (rule, rate) in enumerate(result.suggestions.items(), start=1):
-        if rate is None:
-            continue
+    rate = result.suggestion if recommended is None else recommended
+    if rate is not None:
+        ax.axvline(rate, color=COLOURS[1], linewidth=1.4, zorder=3)
         ax.plot(
             [rate],
             [np.interp(rate, lrs, smoothed)],
-            MARKERS[index % len(MARKERS)],
-            color=COLOURS[index % len(COLOURS)],
+            "o",
+            color=COLOURS[1],
             markeredgecolor="black",
-            markersize=9,
-            linestyle="none",
+            markersize=10,
             zorder=5,
-            label=f"{rule}: {rate:.2g}",
+            label=f"recommended: {rate:.2g}",
         )
     ax.set_xlabel("learning rate")
     ax.set_ylabel("loss")
