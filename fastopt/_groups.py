@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastopt._checks import boolean
+from fastopt._trees import Tree
 from fastopt._typing import Array
 from fastopt.kernels._checks import Part, as_array, check_parts
 from fastopt.kernels.rules import CHECKS, Rule, Value
-
-_LISTS = (list, tuple)  # a union of the two, written in place, would be made anew in every step
 
 
 class Group:
@@ -30,6 +29,8 @@ class Group:
         The update rule that the hyper-parameters choose.
     state : mapping of str to tuple of ndarray
         State arrays by name, each tuple parallel to `params`.
+    born : int
+        Steps that the optimizer had done when the newest state arrays were made.
     lr : float or schedule
         Learning rate; the optimizer's further hyper-parameters are attributes too.
     """
@@ -46,17 +47,13 @@ class Group:
         counter: Array,
     ) -> None:
         own: dict[str, Any] = vars(self)  # `__setattr__` is for hyper-parameters
-        own["_single"] = not isinstance(params, list | tuple | Mapping)
-        own["_keys"] = list(params) if isinstance(params, Mapping) else None
-        own["_listed"] = not self._single and self._keys is None
-        values = self.values_of(params, "params" + label)
-        keys = self._keys if self._keys is not None else range(len(values))
-        own["suffixes"] = [label] if self._single else [f"{label}[{key!r}]" for key in keys]
-        own["params"] = tuple(as_array(v, "params" + suffix) for v, suffix in zip(values, self.suffixes, strict=True))
-        own["names"] = [str(key) for key in self._keys or range(first_number, first_number + len(values))]
+        tree = own["_tree"] = Tree(params, "params" + label)
+        own["suffixes"] = [label + suffix for suffix in tree.suffixes]
+        own["params"] = tuple(as_array(v, "params" + s) for v, s in zip(tree.leaves, self.suffixes, strict=True))
+        own["names"] = _names(tree, first_number)
         check_parts([Part(["params"], [self.params], self.suffixes)])
         own["state"] = MappingProxyType({})
-        own["_rule_of"], own["_counter"], own["_born"] = rule_of, counter, 0
+        own["_rule_of"], own["_counter"], own["born"] = rule_of, counter, 0
         self._use({name: _checked(name, value) for name, value in hyper.items()})
 
     def _use(self, hyper: dict[str, Any]) -> None:
@@ -75,8 +72,9 @@ class Group:
             if name not in state:
                 start = flat[start] if isinstance(start, str) else start
                 state[name] = tuple(_filled_like(param, start) for param in self.params)
-                own["_born"] = steps
-        own["state"] = MappingProxyType({name: state[name] for name in rule.states})
+                own["born"] = steps
+        if state.keys() != self.state.keys() or "rule" not in own:
+            own["state"] = MappingProxyType({name: state[name] for name in rule.states})
         own["rule"], own["_hyper"], own["_values"], own["plain_values"] = rule, hyper, values, plain
 
     def __getattr__(self, name: str) -> Any:
@@ -93,7 +91,7 @@ class Group:
         if name not in self._hyper:
             raise AttributeError(f"{name}: expected a hyper-parameter, one of {[*self._hyper]}")
         value = _checked(name, value)
-        if value == self._hyper[name]:
+        if _same(value, self._hyper[name]):
             return
         hyper = self._hyper | {name: value}
         rules = self._rule_of(**self._hyper), self._rule_of(**hyper)
@@ -119,30 +117,50 @@ class Group:
 
     def step_number(self, steps: int) -> int:
         """Return the number, counted from 1, of the step after `steps` others: of those that all state arrays saw."""
-        number: int = steps - self._born + 1
+        number: int = steps - self.born + 1
         return number
 
-    def values_of(self, values: Any, what: str = "grads") -> Sequence[Any]:
-        """Return what stands in `values`, which must have the structure of the parameters, for each of them."""
-        if self._listed and isinstance(values, _LISTS):  # the common case
-            return values
-        if self._single:
-            return [values]
-        if self._keys is None:
-            raise TypeError(f"{what}: expected a list of arrays like params, got {type(values).__name__}")
-        if not isinstance(values, Mapping):
-            raise TypeError(f"{what}: expected a mapping of names to arrays like params, got {type(values).__name__}")
-        if len(values) != len(self._keys) or any(key not in values for key in self._keys):
-            missing = [key for key in self._keys if key not in values]
-            unknown = [key for key in values if key not in self._keys]
-            raise ValueError(f"{what}: expected the keys of params, got missing {missing} and unknown {unknown}")
-        return [values[key] for key in self._keys]
+    def leaves_of(self, tree: Any, what: str = "grads") -> Sequence[Any]:
+        """Return what stands in a tree, which must have the structure of the parameters, for each of them."""
+        leaves: Sequence[Any] = self._tree.leaves_of(tree, what)
+        return leaves
+
+    def adopt(self, state: Mapping[str, Any]) -> None:
+        """Take state arrays, each a tree like the parameters, in place of new ones."""
+        if state.keys() != self.state.keys():
+            raise ValueError(f"state: expected {[*self.state]}, got {[*state]}")
+        streams = {}
+        for name in self.state:
+            leaves = self.leaves_of(state[name], name)
+            if len(leaves) != len(self.params):
+                raise ValueError(f"{name}: expected {len(self.params)} arrays like params, got {len(leaves)}")
+            labelled = zip(leaves, self.suffixes, strict=True)
+            streams[name] = tuple(as_array(leaf, name + suffix) for leaf, suffix in labelled)
+        check_parts([Part(("params", *streams), (self.params, *streams.values()), self.suffixes)])
+        vars(self)["state"] = MappingProxyType(streams)
 
     def arrays_of(self, values: Sequence[Any]) -> list[Array]:
         """Return gradients as plain arrays."""
         if len(values) != len(self.params):
             raise ValueError(f"grads: expected {len(self.params)} arrays like params, got {len(values)}")
         return [as_array(value, "grad" + suffix) for value, suffix in zip(values, self.suffixes, strict=True)]
+
+
+def _names(tree: Tree, first_number: int) -> list[str]:
+    """Return the names of parameters in the state: keys, or numbers that go on from group to group, joined by dots."""
+    names = []
+    for path in tree.paths:
+        head = path[0] if path else 0
+        keys = (head if isinstance(tree.top, Mapping) else first_number + head, *path[1:])
+        names.append(".".join(map(str, keys)))
+    return names
+
+
+def _same(value: Any, current: Any) -> bool:
+    """Whether a hyper-parameter is the one in use; schedules, which may have a state, are compared by identity."""
+    if isinstance(value, tuple):
+        return all(map(_same, value, current))
+    return value is current or (not callable(value) and not callable(current) and bool(value == current))
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -176,32 +194,45 @@ def _filled_like(param: Array, value: float) -> Array:
 
 
 def is_grouped(params: Any) -> bool:
-    """Whether `params` is a list of groups rather than of arrays."""
-    return isinstance(params, list | tuple) and any(isinstance(entry, Mapping) for entry in params)
+    """Whether `params` is a list of groups rather than of arrays: mappings, each with the key ``"params"``."""
+    return (
+        isinstance(params, list | tuple)
+        and len(params) > 0
+        and all(isinstance(entry, Mapping) and "params" in entry for entry in params)
+    )
+
+
+def make_group(
+    entry: Mapping[str, Any],
+    label: str,
+    before: Sequence[Group],
+    rule_of: Callable[..., Rule],
+    defaults: Mapping[str, Any],
+    counter: Array,
+) -> Group:
+    """Return a group for a mapping with the key ``"params"`` and hyper-parameters, which comes behind others."""
+    hyper = {key: value for key, value in entry.items() if key != "params"}
+    unknown = hyper.keys() - defaults.keys()
+    if unknown:
+        known = ", ".join(defaults)
+        raise TypeError(f"params{label}: expected hyper-parameters among {known}, got {sorted(map(str, unknown))}")
+    first_number = sum(len(group.params) for group in before)
+    group = Group(entry["params"], label, first_number, rule_of, {**defaults, **hyper}, counter)
+    groups = [*before, group]
+    arrays = [array for group in groups for array in group.params]
+    names = [name for group in groups for name in group.names]
+    if not group.params:
+        raise ValueError(f"params{label}: expected at least one array, got none")
+    if len(set(names)) < len(names):
+        raise ValueError(f"params: expected distinct names, got {sorted(n for n in set(names) if names.count(n) > 1)}")
+    check_parts([Part(["params"], [arrays], [suffix for group in groups for suffix in group.suffixes])])
+    return group
 
 
 def make_groups(params: Any, rule_of: Callable[..., Rule], defaults: Mapping[str, Any], counter: Array) -> list[Group]:
     """Split `params` into groups: a list of mappings with the key ``"params"`` is one, anything else is one group."""
-    grouped = is_grouped(params)
     groups: list[Group] = []
-    for i, entry in enumerate(params if grouped else [{"params": params}]):
-        label = f"[{i}]" if grouped else ""
-        if not isinstance(entry, Mapping) or "params" not in entry:
-            raise TypeError(
-                f"params{label}: expected a group, a mapping with the key 'params', got {type(entry).__name__}"
-            )
-        hyper = {key: value for key, value in entry.items() if key != "params"}
-        unknown = hyper.keys() - defaults.keys()
-        if unknown:
-            known = ", ".join(defaults)
-            raise TypeError(f"params{label}: expected hyper-parameters among {known}, got {sorted(map(str, unknown))}")
-        first_number = sum(len(group.params) for group in groups)
-        groups.append(Group(entry["params"], label, first_number, rule_of, {**defaults, **hyper}, counter))
-    arrays = [array for group in groups for array in group.params]
-    names = [name for group in groups for name in group.names]
-    if not arrays:
-        raise ValueError("params: expected at least one array, got none")
-    if len(set(names)) < len(names):
-        raise ValueError(f"params: expected distinct names, got {sorted(n for n in set(names) if names.count(n) > 1)}")
-    check_parts([Part(["params"], [arrays], [suffix for group in groups for suffix in group.suffixes])])
+    for i, entry in enumerate(params if is_grouped(params) else [{"params": params}]):
+        label = f"[{i}]" if is_grouped(params) else ""
+        groups.append(make_group(entry, label, groups, rule_of, defaults, counter))
     return groups

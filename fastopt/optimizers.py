@@ -6,17 +6,19 @@ steps; every one that is a number may be a schedule, a callable of the number of
 
 from collections.abc import Callable, Mapping
 from math import inf
+from operator import is_
 from threading import RLock
 from typing import Any, cast
 
 import numpy as np
 
 from fastopt._checks import integer
-from fastopt._groups import Group, is_grouped, make_groups
+from fastopt._groups import Group, is_grouped, make_group, make_groups
+from fastopt._trees import taken_once
 from fastopt._typing import Array
 from fastopt.kernels import _backend, rules
 from fastopt.kernels._backend import Bound
-from fastopt.kernels._checks import describe
+from fastopt.kernels._checks import Part, check_parts, describe
 from fastopt.kernels._step import bind
 from fastopt.kernels._threads import run
 from fastopt.kernels.rules import CHECKS, Rule, Value
@@ -33,9 +35,16 @@ class Optimizer:
 
     Parameters
     ----------
-    params : array, sequence of arrays, mapping of names to arrays, or list of groups
-        float32 or float64 arrays of any shape, updated in place. A group is a mapping with the key ``"params"`` and
-        hyper-parameters of its own. Objects that lend their memory (buffer protocol, DLPack) are taken as arrays.
+    params : array, or tree of arrays, or list of groups
+        float32 or float64 arrays of any shape, updated in place: one, or lists, tuples and mappings of them, nested as
+        you like. A list in which every entry is a mapping with the key ``"params"`` is a list of groups with
+        hyper-parameters of their own. Objects that lend their memory (buffer protocol, DLPack) are taken as arrays,
+        generators as lists.
+    state : mapping of str to tree of arrays, optional
+        State arrays by name, each in the structure of the gradients, to go on from; they are taken without a copy, and
+        updated in place. Default: new ones.
+    steps : int
+        Steps done before.
 
     Attributes
     ----------
@@ -47,18 +56,71 @@ class Optimizer:
         Steps done.
     """
 
-    def __init__(self, params: Any, **defaults: Any) -> None:
+    def __init__(self, params: Any, state: Mapping[str, Any] | None, steps: int, **defaults: Any) -> None:
+        params = taken_once(params)
         self.params = params
+        self._defaults = defaults
         self._counter = np.zeros(1, np.int64)  # of the steps; kernels increase it in the same breath as the arrays
         self.groups: list[Group] = make_groups(params, self._rule, defaults, self._counter)
         self._one_at_a_time = RLock()
         self._stepping = False
         self._grouped = is_grouped(params)
         self._bound: Bound | None = None
-        self._bound_to: Any = None
+        self._bound_to: list[Any] = []  # backend, rules and states that it was made for
+        if state is not None:
+            self._adopt(state)
+        self.steps = steps
         self._start_schedules()
         for group in self.groups:  # a schedule that does not fit is refused now
-            group.rule.scalars_of(*group.values(0), 1.0, inf, 1)
+            group.rule.scalars_of(*group.values(steps), 1.0, inf, 1)
+
+    def _adopt(self, state: Mapping[str, Any]) -> None:
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state: expected a mapping of names to arrays, got {type(state).__name__}")
+        for i, group in enumerate(self.groups):
+            own = {}
+            for name, trees in state.items():
+                if self._grouped:
+                    self._check_grouped(trees, name)
+                if not self._grouped or name in group.state:
+                    own[name] = trees[i] if self._grouped else trees
+            group.adopt(own)
+        check_parts(
+            Part(("params", *group.state), (group.params, *group.state.values()), group.suffixes)
+            for group in self.groups
+        )
+
+    def add_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with hyper-parameters of their own; gradients are then a list with an entry per group.
+
+        Parameters
+        ----------
+        group : mapping
+            ``"params"``, and the hyper-parameters that differ from the optimizer's own. Its state begins with its first
+            step, whatever the number of steps of the others.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It does not fit, or shares memory with another group; nothing is changed then.
+
+        Examples
+        --------
+        >>> import fastopt, numpy as np
+        >>> opt = fastopt.SGD([np.ones(2)], lr=0.1)
+        >>> opt.add_group({"params": [np.ones(3)], "lr": 0.5})
+        >>> opt.step([[np.ones(2)], [np.ones(3)]])
+        >>> opt.groups[1].params[0]
+        array([0.5, 0.5, 0.5])
+        """
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise TypeError(f"group: expected a mapping with the key 'params', got {type(group).__name__}")
+        with self._one_at_a_time:
+            label = f"[{len(self.groups)}]"
+            added = make_group(group, label, self.groups, self._rule, self._defaults, self._counter)
+            self.params = [*(self.params if self._grouped else [{"params": self.params}]), group]
+            self.groups.append(added)
+            self._grouped = True
 
     def _start_schedules(self) -> None:
         """Let schedules that have a state, which another optimizer may have changed, begin anew."""
@@ -124,18 +186,21 @@ class Optimizer:
         steps = self._counter.item()
         if steps == 0:
             self._start_schedules()
-        values, given, rules = [], [], []
+        values, given, bound_to = [], [], [_backend.active]
         for group in self.groups:
             own = group.plain_values or group.values(steps)
             values.append((*own, grad_scale, clip_value, group.step_number(steps)))
-            rules.append(group.rule)
+            bound_to += (group.rule, group.state)
         if self._grouped:
-            self._check_grouped(grads)
+            grads = taken_once(grads)
+            self._check_grouped(grads, "grads")
             for group, own in zip(self.groups, grads, strict=True):
-                given.append(group.values_of(own))
+                given.append(group.leaves_of(own))
         else:
-            given.append(self.groups[0].values_of(grads))
-        bound = self._bound if self._bound_to == (_backend.active, rules) else None
+            given.append(self.groups[0].leaves_of(grads))
+        bound = self._bound
+        if len(bound_to) != len(self._bound_to) or not all(map(is_, bound_to, self._bound_to)):
+            bound = None
         if bound is None or not bound.rebind(tuple(given)):
             given = [group.arrays_of(own) for group, own in zip(self.groups, given, strict=True)]
             if bound is None or not bound.rebind(tuple(given)):
@@ -144,14 +209,14 @@ class Optimizer:
                     for group, own in zip(self.groups, given, strict=True)
                 ]
                 bound = bind(parts, [group.suffixes for group in self.groups])
-                self._bound, self._bound_to = bound, (_backend.active, rules)
+                self._bound, self._bound_to = bound, bound_to
         return bound, tuple(values)
 
-    def _check_grouped(self, grads: Any) -> None:
-        if not isinstance(grads, list | tuple) or len(grads) != len(self.groups):
-            found = f"{len(grads)} entries" if isinstance(grads, list | tuple) else type(grads).__name__
+    def _check_grouped(self, trees: Any, what: str) -> None:
+        if not isinstance(trees, list | tuple) or len(trees) != len(self.groups):
+            found = f"{len(trees)} entries" if isinstance(trees, list | tuple) else type(trees).__name__
             expected = f"a list with an entry for each of {len(self.groups)} groups"
-            raise ValueError(f"grads: expected {expected}, got {found}")
+            raise ValueError(f"{what}: expected {expected}, got {found}")
 
     def _rate(self, group: Group) -> float:
         """Return the rate that the next step of `group` will use."""
@@ -183,6 +248,7 @@ class Optimizer:
         -------
         dict
             ``"steps"``; ``"<state>.<parameter>"`` for every state array; ``"lr.<group>"`` where the rate is a number;
+            ``"born.<group>"`` where the state of a group began after that many steps;
             ``"schedule.<group>.<key>"`` for a schedule of the rate that has state of its own, such as
             `fastopt.schedules.ReduceOnPlateau`; ``"schedule.<hyper-parameter>.<group>.<key>"`` for one of another
             hyper-parameter. ``np.savez(file, **state)`` saves it.
@@ -200,6 +266,8 @@ class Optimizer:
             for i, group in enumerate(self.groups):
                 if not callable(group.lr):
                     state[f"lr.{i}"] = float(group.lr)
+                if group.born:
+                    state[f"born.{i}"] = group.born
             for prefix, schedule in self._schedules().items():
                 state |= {prefix + key: value for key, value in schedule.state_dict().items()}
             return state | {name: array.copy() for name, array in self._state_arrays().items()}
@@ -235,6 +303,7 @@ class Optimizer:
                 raise ValueError(
                     f"state: expected a rate 'lr.{i}', got none: it was saved while a schedule set the rate"
                 )
+        born = {i: _STEPS(f"state 'born.{i}'", loaded.pop(f"born.{i}", 0)) for i in range(len(self.groups))}
         for prefix, values in schedules.items():
             for name in [name for name in loaded if name.startswith(prefix)]:
                 values[name.removeprefix(prefix)] = loaded.pop(name).item()
@@ -259,6 +328,8 @@ class Optimizer:
                 array[...] = loaded[name]
             for i, rate in rates.items():
                 self.groups[i].lr = rate
+            for i, number in born.items():
+                vars(self.groups[i])["born"] = number
             self.steps = steps
 
     def _state_arrays(self) -> dict[str, Array]:
@@ -309,8 +380,8 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    params : array, sequence of arrays, mapping of names to arrays, or list of groups
-        float32 or float64, any shape, updated in place.
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
     lr : float or schedule
         Learning rate, or a callable of the number of steps done.
     momentum : float or schedule
@@ -323,6 +394,8 @@ class SGD(Optimizer):
         Keras', scikit-learn's and "Neural Networks from Scratch"'s convention instead of PyTorch's.
     weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
 
     Raises
     ------
@@ -354,9 +427,13 @@ class SGD(Optimizer):
         nesterov: bool = False,
         lr_in_velocity: bool = False,
         weight_decay: float | Schedule = 0.0,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
     ) -> None:
         super().__init__(
             params,
+            state,
+            steps,
             lr=lr,
             momentum=momentum,
             dampening=dampening,
@@ -379,8 +456,8 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    params : array, sequence of arrays, mapping of names to arrays, or list of groups
-        float32 or float64, any shape, updated in place.
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
     lr : float or schedule
         Learning rate, or a callable of the number of steps done.
     lr_decay : float or schedule
@@ -393,6 +470,8 @@ class Adagrad(Optimizer):
         Where s starts: 0 in PyTorch, 0.1 in Keras and TensorFlow 1.
     weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
 
     Raises
     ------
@@ -424,9 +503,13 @@ class Adagrad(Optimizer):
         eps_in_sqrt: bool = False,
         initial_accumulator_value: float = 0.0,
         weight_decay: float | Schedule = 0.0,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
     ) -> None:
         super().__init__(
             params,
+            state,
+            steps,
             lr=lr,
             lr_decay=lr_decay,
             eps=eps,
@@ -453,8 +536,8 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    params : array, sequence of arrays, mapping of names to arrays, or list of groups
-        float32 or float64, any shape, updated in place.
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
     lr : float or schedule
         Learning rate, or a callable of the number of steps done.
     alpha : float or schedule
@@ -473,6 +556,8 @@ class RMSprop(Optimizer):
         Where the cache s starts: 0 in PyTorch and Keras, 1 in TensorFlow 1, which keeps the first steps small.
     weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
 
     Raises
     ------
@@ -506,9 +591,13 @@ class RMSprop(Optimizer):
         lr_in_velocity: bool = False,
         initial_accumulator_value: float = 0.0,
         weight_decay: float | Schedule = 0.0,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
     ) -> None:
         super().__init__(
             params,
+            state,
+            steps,
             lr=lr,
             alpha=alpha,
             eps=eps,
@@ -535,8 +624,8 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    params : array, sequence of arrays, mapping of names to arrays, or list of groups
-        float32 or float64, any shape, updated in place.
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
     lr : float or schedule
         Learning rate, or a callable of the number of steps done.
     betas : pair of (float or schedule)
@@ -551,6 +640,8 @@ class Adam(Optimizer):
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
     decoupled : bool
         Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``, as `AdamW` does.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
 
     Raises
     ------
@@ -583,9 +674,13 @@ class Adam(Optimizer):
         amsgrad: bool = False,
         weight_decay: float | Schedule = 0.0,
         decoupled: bool = False,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
     ) -> None:
         super().__init__(
             params,
+            state,
+            steps,
             lr=lr,
             betas=betas,
             eps=eps,
@@ -605,7 +700,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    params, lr, betas, eps, eps_hat, amsgrad
+    params, lr, betas, eps, eps_hat, amsgrad, state, steps
         As in `Adam`.
     weight_decay : float or schedule
         Share of a parameter that goes at rate 1, finite, >= 0; it does not enter the moments.
@@ -639,6 +734,8 @@ class AdamW(Adam):
         eps_hat: bool = False,
         amsgrad: bool = False,
         weight_decay: float | Schedule = 1e-2,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
     ) -> None:
         super().__init__(
             params,
@@ -649,6 +746,8 @@ class AdamW(Adam):
             amsgrad=amsgrad,
             weight_decay=weight_decay,
             decoupled=True,
+            state=state,
+            steps=steps,
         )
 
 
@@ -659,7 +758,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    params, betas, weight_decay
+    params, betas, weight_decay, state, steps
         As in `AdamW`.
     lr : float or schedule
         Learning rate, or a callable of the number of steps done; 3 to 10 times smaller than Adam's.
@@ -690,8 +789,10 @@ class Lion(Optimizer):
         *,
         betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.99),
         weight_decay: float | Schedule = 0.0,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
+        super().__init__(params, state, steps, lr=lr, betas=betas, weight_decay=weight_decay)
 
     @staticmethod
     def _rule(**_: Any) -> Rule:

@@ -87,8 +87,8 @@ def check_parts(parts: Iterable[Part]) -> None:
     """
     spans: list[_Span] = []
     for part in parts:
-        for s, (name, stream) in enumerate(zip(part.names, part.streams, strict=True)):
-            written = s != GRAD
+        for name, stream in zip(part.names, part.streams, strict=True):
+            written = name != "grad"
             for array, model, suffix in zip(stream, part.streams[0], part.suffixes, strict=True):
                 label, like = name + suffix, part.names[0] + suffix
                 check_dtype(model, label)

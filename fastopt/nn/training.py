@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from fastopt._checks import COUNT, boolean, integer, optional, real, to_float
+from fastopt._groups import is_grouped
 from fastopt._typing import Array
 from fastopt.kernels import clip_grad_norm
 from fastopt.nn import checkpoint
@@ -699,9 +700,9 @@ def gradients_like(params: Any, net: Model) -> Any:
         return net.grads
     if isinstance(params, Mapping):
         return {name: gradients_like(value, net) for name, value in params.items()}
+    if is_grouped(params):
+        return [gradients_like(group["params"], net) for group in params]
     if isinstance(params, list | tuple):
-        if params and all(isinstance(group, Mapping) for group in params):
-            return [gradients_like(group["params"], net) for group in params]
         return [gradients_like(value, net) for value in params]
     try:
         offset = params.ctypes.data - net.params.ctypes.data

@@ -1,0 +1,207 @@
+"""The step is open: state from outside, groups that come later, and parameters in any structure."""
+
+from collections import namedtuple
+
+import numpy as np
+import pytest
+from harness import assert_same_bits
+from optimizer_harness import each_case, random_arrays
+from table import OPTIMIZERS
+
+import fastopt
+
+Layer = namedtuple("Layer", "weight bias")
+
+
+def arrays_of(tree):
+    """The arrays of a structure, by an own walk."""
+    if isinstance(tree, dict):
+        return [array for value in tree.values() for array in arrays_of(value)]
+    if isinstance(tree, list | tuple):
+        return [array for value in tree for array in arrays_of(value)]
+    return [tree]
+
+
+def like(tree, make):
+    """The same structure of other arrays."""
+    if isinstance(tree, dict):
+        return {key: like(value, make) for key, value in tree.items()}
+    if hasattr(tree, "_fields"):
+        return type(tree)(*(like(value, make) for value in tree))
+    if isinstance(tree, list | tuple):
+        return type(tree)(like(value, make) for value in tree)
+    return make(tree)
+
+
+TREES = {
+    "tuples and a mapping": lambda a: [(a[0], a[1]), {"scale": a[2], "table": a[3]}],
+    "mapping of lists": lambda a: {"layers": [a[0], (a[1],)], "rest": {"scale": a[2], "table": a[3]}},
+    "named tuples": lambda a: (Layer(a[0], a[1]), Layer(weight=a[2], bias=a[3])),
+    "groups of trees": lambda a: [{"params": {"a": [a[0], a[1]]}}, {"params": (a[2], {"b": a[3]}), "lr": 0.1}],
+}
+
+
+@pytest.mark.parametrize("tree", TREES)
+@each_case
+def test_a_tree_is_updated_as_a_list_is(case, tree):
+    flat, params = random_arrays(np.float32, 1), random_arrays(np.float32, 1)
+    options = case.options | {"lr": 0.1}
+    listed, nested = getattr(fastopt, case.name)(flat, **options), TREES[tree](params)
+    opt = getattr(fastopt, case.name)(nested, **options)
+    for step in range(3):
+        grads = random_arrays(np.float32, 10 + step)
+        listed.step(grads)
+        shape = [group["params"] for group in nested] if tree == "groups of trees" else nested
+        remaining = iter(grads)
+        opt.step(like(shape, lambda _, remaining=remaining: next(remaining)))
+    for one, other in zip(params, flat, strict=True):
+        assert_same_bits(one, other)
+    again = getattr(fastopt, case.name)(like(nested, np.copy) if tree != "groups of trees" else nested, **options)
+    again.load_state_dict(opt.state_dict())
+    assert again.steps == 3
+
+
+def test_names_of_nested_parameters_are_paths():
+    opt = fastopt.Adam([(np.ones(2), np.ones(3)), {"scale": np.ones(1)}])
+    assert opt.groups[0].names == ["0.0", "0.1", "1.scale"]
+    opt = fastopt.Adam({"layers": [np.ones(2), {"w": np.ones(3)}]})
+    assert opt.groups[0].names == ["layers.0", "layers.1.w"]
+
+
+@pytest.mark.parametrize(
+    ("grads", "error", "message"),
+    [
+        ([(np.ones(2), np.ones(3)), [np.ones(1)]], TypeError, r"grads\[1\]: expected a mapping of names to arrays"),
+        ([(np.ones(2),), {"scale": np.ones(1)}], ValueError, r"grads\[0\]: expected 2 entries like params, got 1"),
+        ([(np.ones(2), np.ones(3)), {"shift": np.ones(1)}], ValueError, r"grads\[1\]: .*missing \['scale'\]"),
+        ([(np.ones(2), np.ones(4)), {"scale": np.ones(1)}], ValueError, r"grad\[0\]\[1\]: expected shape \(3,\)"),
+        ([(np.ones(2), np.ones(3)), {"scale": None}], TypeError, r"grad\[1\]\['scale'\]: expected an array"),
+        ([np.ones(2), np.ones(3)], TypeError, r"grads\[0\]: expected a list of arrays like params, got ndarray"),
+    ],
+)
+def test_gradients_of_another_structure(grads, error, message):
+    params = [(np.ones(2), np.ones(3)), {"scale": np.ones(1)}]
+    opt = fastopt.SGD(params, lr=0.5)
+    with pytest.raises(error, match=f"^{message}"):
+        opt.step(grads)
+    assert all((array == 1).all() for array in arrays_of(params))
+    assert opt.steps == 0
+
+
+def test_a_list_of_mappings_is_groups_only_if_all_are():
+    params = [{"params": np.ones(2)}, {"lr": np.ones(3)}]
+    opt = fastopt.SGD(params, lr=0.5)
+    assert opt.groups[0].names == ["0.params", "1.lr"]
+    opt.step([{"params": np.ones(2)}, {"lr": np.ones(3)}])
+    assert (params[1]["lr"] == 0.5).all()
+
+
+def test_generators_are_taken_once():
+    arrays = [np.ones(2), np.ones(3)]
+    opt = fastopt.SGD((array for array in arrays), lr=0.5)
+    opt.step(np.ones(n) for n in (2, 3))
+    opt.step({"a": np.ones(2), "b": np.ones(3)}.values())
+    assert all((array == 0).all() for array in arrays)
+
+
+@each_case
+def test_state_from_outside_goes_on_where_it_was(case):
+    """To the bit, and without a copy."""
+    params = random_arrays(np.float64, 1)
+    first = getattr(fastopt, case.name)(params, **case.options)
+    for step in range(3):
+        first.step(random_arrays(np.float64, 10 + step))
+    copied = [param.copy() for param in params]
+    state = {name: [array.copy() for array in arrays] for name, arrays in first.groups[0].state.items()}
+    second = getattr(fastopt, case.name)(copied, **case.options, state=state, steps=3)
+    for opt in (first, second):
+        opt.step(random_arrays(np.float64, 20))
+    for one, other in zip(params, copied, strict=True):
+        assert_same_bits(one, other)
+    for name, arrays in state.items():
+        for given, own, other in zip(arrays, second.groups[0].state[name], first.groups[0].state[name], strict=True):
+            assert np.shares_memory(given, own)
+            assert_same_bits(given, other)
+    assert second.steps == 4
+
+
+def test_state_of_groups_has_an_entry_per_group():
+    given = {"exp_avg": [np.ones(2), [np.ones(3)]], "exp_avg_sq": [np.ones(2), [np.ones(3)]]}
+    opt = fastopt.Adam([{"params": np.ones(2)}, {"params": [np.ones(3)]}], state=given, steps=1)
+    assert opt.groups[1].state["exp_avg"][0] is given["exp_avg"][1][0]
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "message"),
+    [
+        ({"exp_avg": [np.ones(3)]}, ValueError, r"state: expected \['exp_avg', 'exp_avg_sq'\], got \['exp_avg'\]"),
+        ({"exp_avg": [np.ones(3)], "exp_avg_sq": [np.ones(2)]}, ValueError, r"exp_avg_sq\[0\]: expected shape"),
+        ({"exp_avg": [np.ones(3)], "exp_avg_sq": np.ones(3)}, TypeError, "exp_avg_sq: expected a list"),
+        ({"exp_avg": [np.ones(3, "f")], "exp_avg_sq": [np.ones(3)]}, TypeError, r"exp_avg\[0\]: expected dtype"),
+        ({"exp_avg": [(shared := np.ones(3))], "exp_avg_sq": [shared]}, ValueError, r"exp_avg_sq\[0\]: .*memory"),
+        ([np.ones(3)], TypeError, "state: expected a mapping"),
+    ],
+)
+def test_state_that_does_not_fit(state, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        fastopt.Adam([np.ones(3)], state=state)
+
+
+@pytest.mark.parametrize("steps", [-1, 1.5, 2**63, "1"])
+def test_steps_that_cannot_be(steps):
+    with pytest.raises((TypeError, ValueError), match=r"^steps: expected an integer >= 0"):
+        fastopt.SGD(np.ones(3), steps=steps)
+
+
+def test_state_cannot_be_replaced_silently():
+    opt = fastopt.Adam(np.ones(3))
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        opt.groups[0].state["exp_avg"] = (np.ones(3),)
+
+
+@pytest.mark.parametrize("case", OPTIMIZERS, ids=str)
+def test_a_group_that_comes_later_begins_with_its_own_first_step(case):
+    late, alone = np.linspace(1, 2, 5), np.linspace(1, 2, 5)
+    opt = getattr(fastopt, case.name)([np.ones(3)], **case.options)
+    opt.step([np.ones(3)])
+    opt.add_group({"params": late})
+    new = getattr(fastopt, case.name)(alone, **case.options)
+    for step in range(3):
+        grad = np.linspace(-1, 1, 5) + step
+        opt.step([[np.ones(3)], grad])
+        new.step(grad)
+        if step == 1:
+            saved = opt.state_dict()
+    assert_same_bits(late, alone)
+    assert opt.steps == 4
+    twin = getattr(fastopt, case.name)([{"params": [np.ones(3)]}, {"params": np.ones(5)}], **case.options)
+    twin.load_state_dict(saved)
+    assert twin.groups[1].born == opt.groups[1].born == (1 if opt.groups[1].state else 0)
+
+
+@pytest.mark.parametrize(
+    ("group", "error", "message"),
+    [
+        ([np.ones(2)], TypeError, "group: expected a mapping with the key 'params'"),
+        ({"lr": 0.1}, TypeError, "group: expected a mapping with the key 'params'"),
+        ({"params": np.ones(2), "rate": 1}, TypeError, r"params\[1\]: expected hyper-parameters among"),
+        ({"params": np.ones(2), "lr": -1}, ValueError, "lr: expected"),
+        ({"params": []}, ValueError, r"params\[1\]: expected at least one array"),
+        ({"params": np.ones(2, int)}, TypeError, r"params\[1\]: expected dtype float32 or float64"),
+    ],
+)
+def test_a_group_that_does_not_fit(group, error, message):
+    opt = fastopt.SGD([np.ones(3)], lr=0.5)
+    with pytest.raises(error, match=f"^{message}"):
+        opt.add_group(group)
+    opt.step([np.ones(3)])
+    assert len(opt.groups) == 1
+
+
+def test_a_group_that_shares_memory_with_another():
+    params = np.ones(4)
+    opt = fastopt.SGD([params], lr=0.5)
+    with pytest.raises(
+        ValueError, match=r"params\[1\]: expected memory of its own, got memory shared with params\[0\]"
+    ):
+        opt.add_group({"params": params[2:]})
