@@ -5,10 +5,11 @@ steps; every one that is a number may be a schedule, a callable of the number of
 """
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from math import inf
 from operator import is_
 from threading import RLock
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -361,16 +362,86 @@ class Optimizer:
                 schedules[prefix].load_state_dict(values)
             raise
 
-    def __reduce_ex__(self, protocol: object) -> Any:
-        raise TypeError(
-            f"{type(self).__name__}: cannot be copied or pickled, since a copy would update copies of the parameters; "
-            "build one for the other parameters and load the state_dict() of this one"
-        )
+    def __reduce__(self) -> Any:
+        settings = [group.hyper_parameters() for group in self.groups]
+        return _unbound, (type(self), self._defaults, settings if self._grouped else settings[0], self.state_dict())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Optimizer":
+        make, arguments = self.__reduce__()
+        copied: Optimizer = make(*deepcopy(arguments, memo))
+        return copied
+
+    if not TYPE_CHECKING:  # for which it would stand for every attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what a copy lacks: this is called for attributes that are not there."""
+            if name.startswith("__") or "_settings" not in vars(self):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise RuntimeError(
+                f"{type(self).__name__}: expected bind(params) first, since a copied or unpickled optimizer has "
+                "settings and state, but no parameters"
+            )
+
+    def bind(self, params: Any) -> None:
+        """Give an optimizer that was copied or unpickled the parameters that it goes on with.
+
+        An optimizer is copied and pickled without its parameters, which belong to a model.
+
+        Parameters
+        ----------
+        params : like the parameters of the original
+            Arrays of the same names, shapes and dtypes; for groups, a list with an entry per group.
+
+        Raises
+        ------
+        RuntimeError
+            The optimizer has parameters already.
+        TypeError, ValueError
+            They do not fit the state; the optimizer stays without parameters.
+
+        Examples
+        --------
+        >>> import copy, fastopt, numpy as np
+        >>> weights = np.array([1.0, -2.0])
+        >>> opt = fastopt.Adam(weights, lr=0.1)
+        >>> opt.step(2 * weights)
+        >>> other = copy.deepcopy(opt)
+        >>> other.bind(weights.copy())
+        >>> other.steps
+        1
+        """
+        if "_settings" not in vars(self):
+            raise RuntimeError("bind: expected a copied or unpickled optimizer, which has no parameters yet")
+        defaults, settings, state = vars(self)["_settings"]
+        if isinstance(settings, list):
+            params = taken_once(params)
+            if not isinstance(params, list | tuple) or len(params) != len(settings):
+                raise ValueError(f"params: expected a list with an entry for each of {len(settings)} groups")
+            entries = [own["params"] if is_grouped([own]) else own for own in params]
+            params = [{"params": own, **hyper} for own, hyper in zip(entries, settings, strict=True)]
+        else:
+            defaults = defaults | settings
+        made = type(self).__new__(type(self))
+        Optimizer.__init__(made, params, None, 0, **defaults)
+        made.load_state_dict(state)
+        vars(self).clear()
+        vars(self).update(vars(made))
 
     def __repr__(self) -> str:
+        if "_settings" in vars(self):
+            return f"<{type(self).__name__}: no parameters yet, see bind()>"
         arrays = [array for group in self.groups for array in group.params]
         settings = ", ".join(f"{name}={value!r}" for name, value in self.groups[0].hyper_parameters().items())
         return f"<{type(self).__name__}: {len(arrays)} arrays, {sum(a.size for a in arrays)} values; {settings}>"
+
+
+def _unbound(
+    cls: type[Optimizer], defaults: dict[str, Any], settings: Any, state: dict[str, Array | float | int]
+) -> Optimizer:
+    """Return an optimizer as it is copied and unpickled, to be bound to parameters."""
+    opt = cls.__new__(cls)
+    vars(opt)["_settings"] = (defaults, settings, state)
+    return opt
 
 
 class SGD(Optimizer):

@@ -1,7 +1,5 @@
 """What people do to arrays, optimizers and groups between steps: refused whole, never a crash or half a step."""
 
-import copy
-import pickle
 import weakref
 from contextlib import nullcontext
 
@@ -100,12 +98,6 @@ def test_a_step_within_a_step():
     opt.lr = 0.1
     opt.step(np.ones(3))
     assert opt.steps == 2
-
-
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_optimizers_are_not_copied(copied):
-    with pytest.raises(TypeError, match=r"Adam: cannot be copied or pickled.*state_dict"):
-        copied(fastopt.Adam(np.ones(3)))
 
 
 @pytest.mark.parametrize("name", ["weigth_decay", "amsgrad", "params", "state", "rule"])

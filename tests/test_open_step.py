@@ -1,5 +1,7 @@
 """The step is open: state from outside, groups that come later, and parameters in any structure."""
 
+import copy
+import pickle
 from collections import namedtuple
 
 import numpy as np
@@ -205,3 +207,63 @@ def test_a_group_that_shares_memory_with_another():
         ValueError, match=r"params\[1\]: expected memory of its own, got memory shared with params\[0\]"
     ):
         opt.add_group({"params": params[2:]})
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda opt: pickle.loads(pickle.dumps(opt)),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+@each_case
+def test_a_copy_goes_on_with_parameters_of_its_own(case, how):
+    params = random_arrays(np.float32, 1)
+    opt = getattr(fastopt, case.name)([{"params": params[:1]}, {"params": params[1:], "lr": 0.05}], **case.options)
+    grads = [random_arrays(np.float32, seed) for seed in range(3)]
+    opt.step([grads[0][:1], grads[0][1:]])
+    twin, copied = COPIES[how](opt), [param.copy() for param in params]
+    twin.bind([copied[:1], {"params": copied[1:]}])
+    for each in (opt, twin):
+        each.step([grads[1][:1], grads[1][1:]])
+    for one, other in zip(params, copied, strict=True):
+        assert_same_bits(one, other)
+    assert twin.groups[1].hyper_parameters() == opt.groups[1].hyper_parameters()
+    assert twin.steps == 2
+
+
+def test_a_schedule_is_copied_along():
+    opt = fastopt.SGD(np.ones(3), lr=fastopt.schedules.ReduceOnPlateau(0.5, patience=0, factor=0.1))
+    opt.step(np.ones(3))
+    opt.schedule.update(1.0)
+    opt.schedule.update(2.0)
+    twin = copy.deepcopy(opt)
+    twin.bind(np.ones(3))
+    assert twin.lr == opt.lr == pytest.approx(0.05)
+    assert twin.schedule is not opt.schedule
+
+
+@pytest.mark.parametrize("use", [lambda opt: opt.step(np.ones(3)), lambda opt: opt.lr, lambda opt: opt.state_dict()])
+def test_a_copy_without_parameters_says_so(use):
+    opt = copy.deepcopy(fastopt.Adam(np.ones(3)))
+    with pytest.raises(RuntimeError, match=r"^Adam: expected bind\(params\) first"):
+        use(opt)
+    assert "no parameters" in repr(opt)
+    assert not hasattr(fastopt.Adam(np.ones(3)), "nonsense")
+
+
+def test_parameters_that_a_copy_cannot_go_on_with():
+    original = fastopt.Adam([np.ones(3)])
+    opt = copy.deepcopy(original)
+    with pytest.raises(ValueError, match=r"state 'exp_avg.0': expected shape \(2,\)"):
+        opt.bind([np.ones(2)])
+    with pytest.raises(RuntimeError, match="expected bind"):
+        opt.step([np.ones(2)])
+    opt.bind([np.ones(3)])
+    for bound in (opt, original):
+        with pytest.raises(RuntimeError, match=r"^bind: expected a copied"):
+            bound.bind([np.ones(3)])
+    grouped = copy.deepcopy(fastopt.SGD([{"params": np.ones(3)}]))
+    with pytest.raises(ValueError, match=r"^params: expected a list with an entry for each of 1 groups"):
+        grouped.bind(np.ones(3))
