@@ -207,14 +207,12 @@ cdef bint plan(walk_t *walk, array_t **arrays, Py_ssize_t k, Py_ssize_t itemsize
         walk.n_axes, walk.lengths[0] = 1, 1
         for s in range(k):
             walk.strides[s][0] = itemsize
-    j = walk.n_axes - 1
-    walk.rows = walk.lengths[j] >= ROW
     walk.crossed = False
     for s in range(k):
         reach = itemsize
-        if walk.strides[s][walk.n_axes - 1] != itemsize or not PyArray_FLAGS(arrays[s]) & cnp.NPY_ARRAY_ALIGNED:
-            walk.rows = False
         walk.direct[s] = PyArray_FLAGS(arrays[s]) & cnp.NPY_ARRAY_ALIGNED != 0
+        walk.copied[s] = walk.strides[s][walk.n_axes - 1] != itemsize or not walk.direct[s]
+        n_copied += walk.copied[s]
         for j in range(walk.n_axes - 1, -1, -1):
             if walk.strides[s][j] != reach:
                 walk.direct[s] = False
@@ -222,9 +220,9 @@ cdef bint plan(walk_t *walk, array_t **arrays, Py_ssize_t k, Py_ssize_t itemsize
         j = walk.n_axes - 1
         if j > 0 and size_of_stride(walk.strides[s][j - 1]) < size_of_stride(walk.strides[s][j]):
             walk.crossed = walk.lengths[j - 1] >= BAND and walk.lengths[j] >= COLUMNS
-        n_copied += walk.strides[s][j] != itemsize or not PyArray_FLAGS(arrays[s]) & cnp.NPY_ARRAY_ALIGNED
         if s != GRAD and not walk.direct[s] and overlaps_itself(arrays[s], itemsize):
             return False
+    walk.rows = n_copied == 0 and walk.lengths[walk.n_axes - 1] >= ROW
     walk.crossed = walk.crossed and n_copied <= BLOCKS
     return True
 
@@ -631,24 +629,22 @@ cdef void run_band(
     cdef Py_ssize_t last = walk.n_axes - 1, column = 0, row = walk.lengths[walk.n_axes - 1], n_copied = 0
     cdef char *begin[MAX_STREAMS]
     cdef char *block[MAX_STREAMS]
-    cdef bint copied[MAX_STREAMS]
     cdef void *x[MAX_STREAMS]
     for s in range(k):
         begin[s] = element(walk, s, <char *>tensor.data[s], index)
         block[s] = packed + n_copied * (BAND * COLUMNS * itemsize + CACHE_LINE)
-        copied[s] = walk.strides[s][last] != itemsize or not PyArray_FLAGS(tensor.arrays[s]) & cnp.NPY_ARRAY_ALIGNED
-        n_copied += copied[s]
+        n_copied += walk.copied[s]
     while column < row:
         columns = min(COLUMNS, row - column)
         for s in range(k):
-            if copied[s]:
+            if walk.copied[s]:
                 table.transfer_block(walk, s, begin[s], block[s], BAND, columns, itemsize, False)
         for i in range(BAND):
             for s in range(k):
-                x[s] = block[s] + i * columns * itemsize if copied[s] else begin[s] + i * walk.strides[s][last - 1]
+                x[s] = block[s] + i * columns * itemsize if walk.copied[s] else begin[s] + i * walk.strides[s][last - 1]
             update(x, columns, part.c)
         for s in range(k):
-            if copied[s] and s != GRAD:
+            if walk.copied[s] and s != GRAD:
                 table.transfer_block(walk, s, begin[s], block[s], BAND, columns, itemsize, True)
             begin[s] += columns * walk.strides[s][last]
         column += columns

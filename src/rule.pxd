@@ -26,6 +26,7 @@ cdef struct walk_t:
     Py_ssize_t strides[MAX_STREAMS][MAX_AXES]
     bint direct[MAX_STREAMS]  # whether the elements lie end to end in this order
     bint rows                 # whether they do in every array along the innermost axis, which is long
+    bint copied[MAX_STREAMS]  # whether the innermost axis cannot be run over as it lies
     bint crossed              # whether an array is denser along the axis before the innermost one
     # What shape and strides of the written arrays were when they were bound.
     int bound_axes
