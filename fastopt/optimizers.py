@@ -465,6 +465,8 @@ class SGD(Optimizer):
         Keras', scikit-learn's and "Neural Networks from Scratch"'s convention instead of PyTorch's.
     weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``, as Keras does.
     state, steps
         State arrays and steps to go on from; see `Optimizer`.
 
@@ -498,6 +500,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         lr_in_velocity: bool = False,
         weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
         state: Mapping[str, Any] | None = None,
         steps: int = 0,
     ) -> None:
@@ -511,6 +514,7 @@ class SGD(Optimizer):
             nesterov=nesterov,
             lr_in_velocity=lr_in_velocity,
             weight_decay=weight_decay,
+            decoupled=decoupled,
         )
 
     @staticmethod
@@ -541,6 +545,8 @@ class Adagrad(Optimizer):
         Where s starts: 0 in PyTorch, 0.1 in Keras and TensorFlow 1.
     weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``, as Keras does.
     state, steps
         State arrays and steps to go on from; see `Optimizer`.
 
@@ -574,6 +580,7 @@ class Adagrad(Optimizer):
         eps_in_sqrt: bool = False,
         initial_accumulator_value: float = 0.0,
         weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
         state: Mapping[str, Any] | None = None,
         steps: int = 0,
     ) -> None:
@@ -587,6 +594,7 @@ class Adagrad(Optimizer):
             eps_in_sqrt=eps_in_sqrt,
             initial_accumulator_value=initial_accumulator_value,
             weight_decay=weight_decay,
+            decoupled=decoupled,
         )
 
     @staticmethod
@@ -627,6 +635,8 @@ class RMSprop(Optimizer):
         Where the cache s starts: 0 in PyTorch and Keras, 1 in TensorFlow 1, which keeps the first steps small.
     weight_decay : float or schedule
         L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``, as Keras does.
     state, steps
         State arrays and steps to go on from; see `Optimizer`.
 
@@ -662,6 +672,7 @@ class RMSprop(Optimizer):
         lr_in_velocity: bool = False,
         initial_accumulator_value: float = 0.0,
         weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
         state: Mapping[str, Any] | None = None,
         steps: int = 0,
     ) -> None:
@@ -678,6 +689,7 @@ class RMSprop(Optimizer):
             lr_in_velocity=lr_in_velocity,
             initial_accumulator_value=initial_accumulator_value,
             weight_decay=weight_decay,
+            decoupled=decoupled,
         )
 
     @staticmethod

@@ -13,29 +13,35 @@ from strided cimport transfer, transfer_block
 
 
 cdef bint sgd_scalars(const double *h, double *c) noexcept nogil:
-    cdef double lr = h[0], weight_decay = h[1], grad_scale = h[2], clip_value = h[3]
+    cdef double lr = h[0], weight_decay = h[1], decoupled = h[2], grad_scale = h[3], clip_value = h[4]
+    cdef double decay, keep
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
     c[0] = grad_scale
     c[1] = clip_value
-    c[2] = weight_decay
-    c[3] = lr
+    c[2] = decay
+    c[3] = keep
+    c[4] = lr
     return True
 
 
 cdef void sgd(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *p = x[0]
     cdef const real *g = x[1]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], lr = <real>c[3]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], lr = <real>c[4]
     cdef real grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
-        p[i] -= lr * grad
+        p[i] = keep * p[i] - lr * grad
 
 
 cdef bint momentum_scalars(const double *h, double *c) noexcept nogil:
     cdef double lr = h[0], momentum = h[1], dampening = h[2], nesterov = h[3], lr_in_velocity = h[4]
-    cdef double weight_decay = h[5], grad_scale = h[6], clip_value = h[7], step = h[8]
-    cdef double keep, share
+    cdef double weight_decay = h[5], decoupled = h[6], grad_scale = h[7], clip_value = h[8], step = h[9]
+    cdef double decay, keep, held, share
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
     if lr_in_velocity:
         if dampening:
             return False
@@ -43,39 +49,43 @@ cdef bint momentum_scalars(const double *h, double *c) noexcept nogil:
         if nesterov:
             c[0] = grad_scale
             c[1] = clip_value
-            c[2] = weight_decay
-            c[3] = momentum
-            c[4] = -lr
-            c[5] = -momentum
-            c[6] = lr
+            c[2] = decay
+            c[3] = keep
+            c[4] = momentum
+            c[5] = -lr
+            c[6] = -momentum
+            c[7] = lr
             return True
         c[0] = grad_scale
         c[1] = clip_value
-        c[2] = weight_decay
-        c[3] = momentum
-        c[4] = -lr
-        c[5] = -1.0
-        c[6] = 0.0
+        c[2] = decay
+        c[3] = keep
+        c[4] = momentum
+        c[5] = -lr
+        c[6] = -1.0
+        c[7] = 0.0
         return True
     # The first buffer is the gradient itself, whatever the dampening.
-    keep = 0.0 if step == 1 else momentum
+    held = 0.0 if step == 1 else momentum
     share = 1.0 if step == 1 else 1.0 - dampening
     if nesterov:
         c[0] = grad_scale
         c[1] = clip_value
-        c[2] = weight_decay
+        c[2] = decay
         c[3] = keep
-        c[4] = share
-        c[5] = lr * momentum
-        c[6] = lr
+        c[4] = held
+        c[5] = share
+        c[6] = lr * momentum
+        c[7] = lr
         return True
     c[0] = grad_scale
     c[1] = clip_value
-    c[2] = weight_decay
+    c[2] = decay
     c[3] = keep
-    c[4] = share
-    c[5] = lr
-    c[6] = 0.0
+    c[4] = held
+    c[5] = share
+    c[6] = lr
+    c[7] = 0.0
     return True
 
 
@@ -83,29 +93,32 @@ cdef void momentum(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *p = x[0]
     cdef const real *g = x[1]
     cdef real *b = x[2]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], mu = <real>c[3], a = <real>c[4]
-    cdef real c1 = <real>c[5], c2 = <real>c[6]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], mu = <real>c[4]
+    cdef real a = <real>c[5], c1 = <real>c[6], c2 = <real>c[7]
     cdef real grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         b[i] = mu * b[i] + a * grad
-        p[i] -= c1 * b[i] + c2 * grad
+        p[i] = keep * p[i] - (c1 * b[i] + c2 * grad)
 
 
 cdef bint adagrad_scalars(const double *h, double *c) noexcept nogil:
-    cdef double lr = h[0], lr_decay = h[1], eps = h[2], eps_in_sqrt = h[3], weight_decay = h[4], grad_scale = h[5]
-    cdef double clip_value = h[6], step = h[7]
-    cdef double rate, eps_in, eps_out
+    cdef double lr = h[0], lr_decay = h[1], eps = h[2], eps_in_sqrt = h[3], weight_decay = h[4], decoupled = h[5]
+    cdef double grad_scale = h[6], clip_value = h[7], step = h[8]
+    cdef double rate, decay, keep, eps_in, eps_out
     rate = lr / (1.0 + (step - 1) * lr_decay)
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - rate * weight_decay if decoupled else 1.0
     eps_in = eps if eps_in_sqrt else 0.0
     eps_out = 0.0 if eps_in_sqrt else eps
     c[0] = grad_scale
     c[1] = clip_value
-    c[2] = weight_decay
-    c[3] = rate
-    c[4] = eps_in
-    c[5] = eps_out
+    c[2] = decay
+    c[3] = keep
+    c[4] = rate
+    c[5] = eps_in
+    c[6] = eps_out
     return True
 
 
@@ -113,31 +126,34 @@ cdef void adagrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *p = x[0]
     cdef const real *g = x[1]
     cdef real *s = x[2]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], lr = <real>c[3], eps_in = <real>c[4]
-    cdef real eps_out = <real>c[5]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], lr = <real>c[4]
+    cdef real eps_in = <real>c[5], eps_out = <real>c[6]
     cdef real grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += grad * grad
-        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+        p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
 
 cdef bint rmsprop_scalars(const double *h, double *c) noexcept nogil:
     cdef double lr = h[0], alpha = h[1], eps = h[2], eps_in_sqrt = h[3], momentum = h[4], weight_decay = h[6]
-    cdef double grad_scale = h[7], clip_value = h[8]
-    cdef double eps_in, eps_out
+    cdef double decoupled = h[7], grad_scale = h[8], clip_value = h[9]
+    cdef double decay, keep, eps_in, eps_out
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
     if momentum:
         return False
     eps_in = eps if eps_in_sqrt else 0.0
     eps_out = 0.0 if eps_in_sqrt else eps
     c[0] = grad_scale
     c[1] = clip_value
-    c[2] = weight_decay
-    c[3] = 1.0 - alpha
-    c[4] = eps_in
-    c[5] = eps_out
-    c[6] = lr
+    c[2] = decay
+    c[3] = keep
+    c[4] = 1.0 - alpha
+    c[5] = eps_in
+    c[6] = eps_out
+    c[7] = lr
     return True
 
 
@@ -145,14 +161,14 @@ cdef void rmsprop(real **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef real *p = x[0]
     cdef const real *g = x[1]
     cdef real *s = x[2]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], a = <real>c[3], eps_in = <real>c[4]
-    cdef real eps_out = <real>c[5], lr = <real>c[6]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a = <real>c[4]
+    cdef real eps_in = <real>c[5], eps_out = <real>c[6], lr = <real>c[7]
     cdef real grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
-        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+        p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
 
 cdef void rmsprop_centered(real **x, Py_ssize_t n, const double *c) noexcept nogil:
@@ -160,8 +176,8 @@ cdef void rmsprop_centered(real **x, Py_ssize_t n, const double *c) noexcept nog
     cdef const real *g = x[1]
     cdef real *s = x[2]
     cdef real *m = x[3]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], a = <real>c[3], eps_in = <real>c[4]
-    cdef real eps_out = <real>c[5], lr = <real>c[6]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a = <real>c[4]
+    cdef real eps_in = <real>c[5], eps_out = <real>c[6], lr = <real>c[7]
     cdef real grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -169,26 +185,29 @@ cdef void rmsprop_centered(real **x, Py_ssize_t n, const double *c) noexcept nog
         s[i] += a * (grad * grad - s[i])
         m[i] += a * (grad - m[i])
         # Rounding can make the variance slightly negative.
-        p[i] -= lr * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
+        p[i] = keep * p[i] - lr * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
 
 
 cdef bint rmsprop_momentum_scalars(const double *h, double *c) noexcept nogil:
     cdef double lr = h[0], alpha = h[1], eps = h[2], eps_in_sqrt = h[3], momentum = h[4], lr_in_velocity = h[5]
-    cdef double weight_decay = h[6], grad_scale = h[7], clip_value = h[8]
-    cdef double eps_in, eps_out, inside, outside
+    cdef double weight_decay = h[6], decoupled = h[7], grad_scale = h[8], clip_value = h[9]
+    cdef double decay, keep, eps_in, eps_out, inside, outside
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
     eps_in = eps if eps_in_sqrt else 0.0
     eps_out = 0.0 if eps_in_sqrt else eps
     inside = lr if lr_in_velocity else 1.0
     outside = 1.0 if lr_in_velocity else lr
     c[0] = grad_scale
     c[1] = clip_value
-    c[2] = weight_decay
-    c[3] = 1.0 - alpha
-    c[4] = eps_in
-    c[5] = eps_out
-    c[6] = momentum
-    c[7] = inside
-    c[8] = outside
+    c[2] = decay
+    c[3] = keep
+    c[4] = 1.0 - alpha
+    c[5] = eps_in
+    c[6] = eps_out
+    c[7] = momentum
+    c[8] = inside
+    c[9] = outside
     return True
 
 
@@ -197,15 +216,15 @@ cdef void rmsprop_momentum(real **x, Py_ssize_t n, const double *c) noexcept nog
     cdef const real *g = x[1]
     cdef real *s = x[2]
     cdef real *b = x[3]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], a = <real>c[3], eps_in = <real>c[4]
-    cdef real eps_out = <real>c[5], mu = <real>c[6], k = <real>c[7], lr = <real>c[8]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a = <real>c[4]
+    cdef real eps_in = <real>c[5], eps_out = <real>c[6], mu = <real>c[7], k = <real>c[8], lr = <real>c[9]
     cdef real grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
         b[i] = mu * b[i] + k * grad / (sqrt(s[i] + eps_in) + eps_out)
-        p[i] -= lr * b[i]
+        p[i] = keep * p[i] - lr * b[i]
 
 
 cdef void rmsprop_centered_momentum(real **x, Py_ssize_t n, const double *c) noexcept nogil:
@@ -214,8 +233,8 @@ cdef void rmsprop_centered_momentum(real **x, Py_ssize_t n, const double *c) noe
     cdef real *s = x[2]
     cdef real *m = x[3]
     cdef real *b = x[4]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], a = <real>c[3], eps_in = <real>c[4]
-    cdef real eps_out = <real>c[5], mu = <real>c[6], k = <real>c[7], lr = <real>c[8]
+    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a = <real>c[4]
+    cdef real eps_in = <real>c[5], eps_out = <real>c[6], mu = <real>c[7], k = <real>c[8], lr = <real>c[9]
     cdef real grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -223,7 +242,7 @@ cdef void rmsprop_centered_momentum(real **x, Py_ssize_t n, const double *c) noe
         s[i] += a * (grad * grad - s[i])
         m[i] += a * (grad - m[i])
         b[i] = mu * b[i] + k * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
-        p[i] -= lr * b[i]
+        p[i] = keep * p[i] - lr * b[i]
 
 
 cdef bint adam_scalars(const double *h, double *c) noexcept nogil:
@@ -323,43 +342,43 @@ cdef public void fill "FASTOPT_RULES"(void *to_fill) noexcept nogil:
         table, b"sgd",
         <void *>sgd[float],
         <void *>sgd[double],
-        sgd_scalars, 2, 4, 5,
+        sgd_scalars, 2, 5, 6,
     )
     add_rule(
         table, b"momentum",
         <void *>momentum[float],
         <void *>momentum[double],
-        momentum_scalars, 3, 7, 9,
+        momentum_scalars, 3, 8, 10,
     )
     add_rule(
         table, b"adagrad",
         <void *>adagrad[float],
         <void *>adagrad[double],
-        adagrad_scalars, 3, 6, 8,
+        adagrad_scalars, 3, 7, 9,
     )
     add_rule(
         table, b"rmsprop",
         <void *>rmsprop[float],
         <void *>rmsprop[double],
-        rmsprop_scalars, 3, 7, 10,
+        rmsprop_scalars, 3, 8, 11,
     )
     add_rule(
         table, b"rmsprop_centered",
         <void *>rmsprop_centered[float],
         <void *>rmsprop_centered[double],
-        rmsprop_scalars, 4, 7, 10,
+        rmsprop_scalars, 4, 8, 11,
     )
     add_rule(
         table, b"rmsprop_momentum",
         <void *>rmsprop_momentum[float],
         <void *>rmsprop_momentum[double],
-        rmsprop_momentum_scalars, 4, 9, 10,
+        rmsprop_momentum_scalars, 4, 10, 11,
     )
     add_rule(
         table, b"rmsprop_centered_momentum",
         <void *>rmsprop_centered_momentum[float],
         <void *>rmsprop_centered_momentum[double],
-        rmsprop_momentum_scalars, 5, 9, 10,
+        rmsprop_momentum_scalars, 5, 10, 11,
     )
     add_rule(
         table, b"adam",

@@ -25,11 +25,17 @@ def _gradient(param, grad, weight_decay, grad_scale, clip_value):
     return np.clip(grad_scale * grad, -clip_value, clip_value) + weight_decay * param
 
 
+def _decayed(param, lr, weight_decay, decoupled):
+    """The parameter after decoupled decay, and what is left for the L2 penalty."""
+    return (param - lr * weight_decay * param, 0.0) if decoupled else (param, weight_decay)
+
+
 def _root(second_moment, eps, eps_in_sqrt):
     return np.sqrt(second_moment + eps) if eps_in_sqrt else np.sqrt(second_moment) + eps
 
 
-def sgd(param, grad, *, lr, weight_decay=0.0, grad_scale=1.0, clip_value=np.inf):
+def sgd(param, grad, *, lr, weight_decay=0.0, decoupled=False, grad_scale=1.0, clip_value=np.inf):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
     g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
     return {"param": param - lr * g}
 
@@ -46,9 +52,11 @@ def momentum(
     lr_in_velocity=False,
     first_step=False,
     weight_decay=0.0,
+    decoupled=False,
     grad_scale=1.0,
     clip_value=np.inf,
 ):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
     g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
     if lr_in_velocity:
         velocity = momentum * momentum_buffer - lr * g
@@ -59,7 +67,20 @@ def momentum(
     return {"param": param - lr * direction, "momentum_buffer": buffer}
 
 
-def adagrad(param, grad, sum, *, lr, eps=1e-10, eps_in_sqrt=False, weight_decay=0.0, grad_scale=1.0, clip_value=np.inf):
+def adagrad(
+    param,
+    grad,
+    sum,
+    *,
+    lr,
+    eps=1e-10,
+    eps_in_sqrt=False,
+    weight_decay=0.0,
+    decoupled=False,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
     g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
     total = sum + g**2
     return {"param": param - lr * g / _root(total, eps, eps_in_sqrt), "sum": total}
@@ -79,9 +100,11 @@ def rmsprop(
     momentum=0.0,
     lr_in_velocity=False,
     weight_decay=0.0,
+    decoupled=False,
     grad_scale=1.0,
     clip_value=np.inf,
 ):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
     g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
     new = {"square_avg": alpha * square_avg + (1 - alpha) * g**2}
     second_moment = new["square_avg"]
@@ -112,9 +135,11 @@ def adam(
     eps=1e-8,
     eps_hat=False,
     weight_decay=0.0,
+    decoupled=False,
     grad_scale=1.0,
     clip_value=np.inf,
 ):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
     g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
     m = beta1 * exp_avg + (1 - beta1) * g
     v = beta2 * exp_avg_sq + (1 - beta2) * g**2
@@ -209,11 +234,12 @@ class SGD(_Optimizer):
         nesterov=False,
         lr_in_velocity=False,
         weight_decay=0.0,
+        decoupled=False,
     ):
         self.plain = not callable(momentum) and momentum == 0
         super().__init__(params, {} if self.plain else {"momentum_buffer": 0.0})
         self.lr, self.momentum = lr, momentum
-        self.weight_decay = weight_decay
+        self.weight_decay, self.decoupled = weight_decay, decoupled
         self.options = {
             "dampening": dampening,
             "nesterov": nesterov,
@@ -222,7 +248,7 @@ class SGD(_Optimizer):
         self.rule = sgd if self.plain else _momentum
 
     def hyper(self, step):
-        common = {"lr": _at(self.lr, step), "weight_decay": self.weight_decay}
+        common = {"lr": _at(self.lr, step), "weight_decay": self.weight_decay, "decoupled": self.decoupled}
         if self.plain:
             return common
         return (
@@ -247,10 +273,11 @@ class Adagrad(_Optimizer):
         eps_in_sqrt=False,
         initial_accumulator_value=0.0,
         weight_decay=0.0,
+        decoupled=False,
     ):
         super().__init__(params, {"sum": initial_accumulator_value})
         self.lr, self.lr_decay = lr, lr_decay
-        self.options = {"eps": eps, "eps_in_sqrt": eps_in_sqrt, "weight_decay": weight_decay}
+        self.options = {"eps": eps, "eps_in_sqrt": eps_in_sqrt, "weight_decay": weight_decay, "decoupled": decoupled}
 
     def hyper(self, step):
         return self.options | {"lr": _at(self.lr, step) / (1 + step * self.lr_decay)}
@@ -271,6 +298,7 @@ class RMSprop(_Optimizer):
         lr_in_velocity=False,
         initial_accumulator_value=0.0,
         weight_decay=0.0,
+        decoupled=False,
     ):
         states = {"square_avg": initial_accumulator_value}
         if callable(momentum) or momentum > 0:
@@ -285,6 +313,7 @@ class RMSprop(_Optimizer):
             "eps_in_sqrt": eps_in_sqrt,
             "lr_in_velocity": lr_in_velocity,
             "weight_decay": weight_decay,
+            "decoupled": decoupled,
         }
 
     def hyper(self, step):
@@ -306,11 +335,12 @@ class Adam(_Optimizer):
         eps_hat=False,
         amsgrad=False,
         weight_decay=0.0,
+        decoupled=False,
     ):
         states = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * amsgrad
         super().__init__(params, dict.fromkeys(states, 0.0))
         self.lr, self.betas = lr, betas
-        self.options = {"eps": eps, "eps_hat": eps_hat, "weight_decay": weight_decay}
+        self.options = {"eps": eps, "eps_hat": eps_hat, "weight_decay": weight_decay, "decoupled": decoupled}
 
     def hyper(self, step):
         return self.options | {
@@ -335,6 +365,7 @@ class AdamW(Adam):
         weight_decay=1e-2,
     ):
         super().__init__(params, lr, betas, eps, eps_hat, amsgrad, weight_decay)
+        del self.options["decoupled"]  # as it is without the option
 
 
 class Lion(_Optimizer):

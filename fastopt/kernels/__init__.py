@@ -15,8 +15,9 @@ All arguments are checked before the first element is written. Every function ra
 
 In the formulas ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``. `grad_scale` (finite) serves
 clipping by the norm (`clip_grad_norm`), loss scaling and, with -1, maximization; `clip_value` (>= 0) bounds the
-absolute value of each element, as PyTorch's ``clip_grad_value_`` does; `weight_decay` (>= 0) is the L2 penalty's. All
-three are part of the one pass over the arrays.
+absolute value of each element, as PyTorch's ``clip_grad_value_`` does; `weight_decay` (>= 0) is the L2 penalty's,
+unless it is `decoupled`: then ``p -= lr * weight_decay * p`` before the update, and g is without it. All of them are part
+of the one pass over the arrays.
 """
 
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ def sgd(
     *,
     lr: float,
     weight_decay: float = 0.0,
+    decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
 ) -> None:
@@ -55,6 +57,8 @@ def sgd(
         Learning rate, finite, >= 0.
     weight_decay, grad_scale, clip_value : float
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
 
     Raises
     ------
@@ -74,7 +78,7 @@ def sgd(
     >>> param
     array([0.95, 2.05])
     """
-    arrays, values = (param, grad), (lr, weight_decay, grad_scale, clip_value, 1)
+    arrays, values = (param, grad), (lr, weight_decay, decoupled, grad_scale, clip_value, 1)
     if not _backend.active.apply(rules.SGD, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rules.SGD, arrays, values)
 
@@ -91,6 +95,7 @@ def momentum(
     lr_in_velocity: bool = False,
     first_step: bool = False,
     weight_decay: float = 0.0,
+    decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
 ) -> None:
@@ -131,6 +136,8 @@ def momentum(
         zeros comes to the same.
     weight_decay, grad_scale, clip_value : float
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
 
     Raises
     ------
@@ -155,7 +162,7 @@ def momentum(
     """
     step = 1 if boolean("first_step", first_step) else 2  # the rule needs no more of it
     arrays = (param, grad, momentum_buffer)
-    values = (lr, momentum, dampening, nesterov, lr_in_velocity, weight_decay, grad_scale, clip_value, step)
+    values = (lr, momentum, dampening, nesterov, lr_in_velocity, weight_decay, decoupled, grad_scale, clip_value, step)
     if not _backend.active.apply(rules.MOMENTUM, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rules.MOMENTUM, arrays, values)
 
@@ -169,6 +176,7 @@ def adagrad(
     eps: float = 1e-10,
     eps_in_sqrt: bool = False,
     weight_decay: float = 0.0,
+    decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
 ) -> None:
@@ -195,6 +203,8 @@ def adagrad(
         Add `eps` under the root, as Keras does.
     weight_decay, grad_scale, clip_value : float
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
 
     Raises
     ------
@@ -215,7 +225,17 @@ def adagrad(
     >>> param.round(6), sum
     (array([0.9, 2.1]), array([ 9., 16.]))
     """
-    values = (lr, 0.0, eps, eps_in_sqrt, weight_decay, grad_scale, clip_value, 1)  # the rate does not decay here
+    values = (
+        lr,
+        0.0,
+        eps,
+        eps_in_sqrt,
+        weight_decay,
+        decoupled,
+        grad_scale,
+        clip_value,
+        1,
+    )  # the rate does not decay here
     if not _backend.active.apply(rules.ADAGRAD, (param, grad, sum), values, _threads.MIN_SIZE):
         apply_carefully(rules.ADAGRAD, (param, grad, sum), values)
 
@@ -234,6 +254,7 @@ def rmsprop(
     momentum: float = 0.0,
     lr_in_velocity: bool = False,
     weight_decay: float = 0.0,
+    decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
 ) -> None:
@@ -278,6 +299,8 @@ def rmsprop(
         Keep the rate inside the velocity, as Keras and TensorFlow 1 do.
     weight_decay, grad_scale, clip_value : float
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
 
     Raises
     ------
@@ -298,7 +321,7 @@ def rmsprop(
     >>> param.round(4), square_avg.round(4)
     (array([0.9684, 2.0316]), array([0.9, 1.6]))
     """
-    values = (lr, alpha, eps, eps_in_sqrt, momentum, lr_in_velocity, weight_decay, grad_scale, clip_value, 1)
+    values = (lr, alpha, eps, eps_in_sqrt, momentum, lr_in_velocity, weight_decay, decoupled, grad_scale, clip_value, 1)
     arrays: tuple[Any, ...] = (param, grad, square_avg)
     rule = rules.RMSPROP
     if grad_avg is not None:
@@ -324,6 +347,7 @@ def adam(
     eps: float = 1e-8,
     eps_hat: bool = False,
     weight_decay: float = 0.0,
+    decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
 ) -> None:
@@ -364,6 +388,8 @@ def adam(
         Take the second form, as Keras, scikit-learn and thinc do.
     weight_decay, grad_scale, clip_value : float
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
 
     Raises
     ------
@@ -394,7 +420,7 @@ def adam(
     >>> params[1].round(6)
     array([0.9, 0.9, 0.9])
     """
-    values = (lr, beta1, beta2, eps, eps_hat, weight_decay, False, grad_scale, clip_value, step)
+    values = (lr, beta1, beta2, eps, eps_hat, weight_decay, decoupled, grad_scale, clip_value, step)
     arrays: tuple[Any, ...] = (param, grad, exp_avg, exp_avg_sq)
     rule = rules.ADAM
     if max_exp_avg_sq is not None:

@@ -21,106 +21,121 @@ next step, ``m = b * m + a * g`` does not.
 **The scalars** are computed in float64, once per call, from the hyper-parameters: those of the rule first, then
 `grad_scale`, `clip_value` and the number of the `step`, counted from 1. Conventions (where epsilon sits, whether the
 rate is inside the velocity) are choices of scalars, so one loop serves every library's. They are returned in the order
-of the loop's arguments; the first three make the gradient ``clip(scale * grad, limit) + decay * param``.
+of the loop's arguments; the first three make the gradient ``clip(scale * grad, limit) + decay * param``, the fourth is
+what decoupled weight decay leaves of the parameter.
 """
 
 
-def sgd_scalars(lr, weight_decay, grad_scale, clip_value, step):
-    return grad_scale, clip_value, weight_decay, lr
+def sgd_scalars(lr, weight_decay, decoupled, grad_scale, clip_value, step):
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    return grad_scale, clip_value, decay, keep, lr
 
 
-def sgd(n, p, g, scale, limit, decay, lr):
+def sgd(n, p, g, scale, limit, decay, keep, lr):
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
-        p[i] -= lr * grad
+        p[i] = keep * p[i] - lr * grad
 
 
-def momentum_scalars(lr, momentum, dampening, nesterov, lr_in_velocity, weight_decay, grad_scale, clip_value, step):
+def momentum_scalars(
+    lr, momentum, dampening, nesterov, lr_in_velocity, weight_decay, decoupled, grad_scale, clip_value, step
+):
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
     if lr_in_velocity:
         if dampening:
             raise ValueError(f"dampening: expected 0 with lr_in_velocity, got {dampening!r}")
         # The buffer holds Keras' velocity u, which is added: p += u, or p += mu*u - lr*g.
         if nesterov:
-            return grad_scale, clip_value, weight_decay, momentum, -lr, -momentum, lr
-        return grad_scale, clip_value, weight_decay, momentum, -lr, -1.0, 0.0
+            return grad_scale, clip_value, decay, keep, momentum, -lr, -momentum, lr
+        return grad_scale, clip_value, decay, keep, momentum, -lr, -1.0, 0.0
     # The first buffer is the gradient itself, whatever the dampening.
-    keep = 0.0 if step == 1 else momentum
+    held = 0.0 if step == 1 else momentum
     share = 1.0 if step == 1 else 1.0 - dampening
     if nesterov:
-        return grad_scale, clip_value, weight_decay, keep, share, lr * momentum, lr
-    return grad_scale, clip_value, weight_decay, keep, share, lr, 0.0
+        return grad_scale, clip_value, decay, keep, held, share, lr * momentum, lr
+    return grad_scale, clip_value, decay, keep, held, share, lr, 0.0
 
 
-def momentum(n, p, g, b, scale, limit, decay, mu, a, c1, c2):
+def momentum(n, p, g, b, scale, limit, decay, keep, mu, a, c1, c2):
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         b[i] = mu * b[i] + a * grad
-        p[i] -= c1 * b[i] + c2 * grad
+        p[i] = keep * p[i] - (c1 * b[i] + c2 * grad)
 
 
-def adagrad_scalars(lr, lr_decay, eps, eps_in_sqrt, weight_decay, grad_scale, clip_value, step):
+def adagrad_scalars(lr, lr_decay, eps, eps_in_sqrt, weight_decay, decoupled, grad_scale, clip_value, step):
     rate = lr / (1.0 + (step - 1) * lr_decay)
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - rate * weight_decay if decoupled else 1.0
     eps_in = eps if eps_in_sqrt else 0.0
     eps_out = 0.0 if eps_in_sqrt else eps
-    return grad_scale, clip_value, weight_decay, rate, eps_in, eps_out
+    return grad_scale, clip_value, decay, keep, rate, eps_in, eps_out
 
 
-def adagrad(n, p, g, s, scale, limit, decay, lr, eps_in, eps_out):
+def adagrad(n, p, g, s, scale, limit, decay, keep, lr, eps_in, eps_out):
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += grad * grad
-        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+        p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
 
-def rmsprop_scalars(lr, alpha, eps, eps_in_sqrt, momentum, lr_in_velocity, weight_decay, grad_scale, clip_value, step):
+def rmsprop_scalars(
+    lr, alpha, eps, eps_in_sqrt, momentum, lr_in_velocity, weight_decay, decoupled, grad_scale, clip_value, step
+):
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
     if momentum:
         raise ValueError(f"momentum: expected 0 without a momentum_buffer, got {momentum!r}")
     eps_in = eps if eps_in_sqrt else 0.0
     eps_out = 0.0 if eps_in_sqrt else eps
-    return grad_scale, clip_value, weight_decay, 1.0 - alpha, eps_in, eps_out, lr
+    return grad_scale, clip_value, decay, keep, 1.0 - alpha, eps_in, eps_out, lr
 
 
-def rmsprop(n, p, g, s, scale, limit, decay, a, eps_in, eps_out, lr):
+def rmsprop(n, p, g, s, scale, limit, decay, keep, a, eps_in, eps_out, lr):
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
-        p[i] -= lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+        p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
 
-def rmsprop_centered(n, p, g, s, m, scale, limit, decay, a, eps_in, eps_out, lr):
+def rmsprop_centered(n, p, g, s, m, scale, limit, decay, keep, a, eps_in, eps_out, lr):
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
         m[i] += a * (grad - m[i])
         # Rounding can make the variance slightly negative.
-        p[i] -= lr * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
+        p[i] = keep * p[i] - lr * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
 
 
 def rmsprop_momentum_scalars(
-    lr, alpha, eps, eps_in_sqrt, momentum, lr_in_velocity, weight_decay, grad_scale, clip_value, step
+    lr, alpha, eps, eps_in_sqrt, momentum, lr_in_velocity, weight_decay, decoupled, grad_scale, clip_value, step
 ):
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
     eps_in = eps if eps_in_sqrt else 0.0
     eps_out = 0.0 if eps_in_sqrt else eps
     inside = lr if lr_in_velocity else 1.0
     outside = 1.0 if lr_in_velocity else lr
-    return grad_scale, clip_value, weight_decay, 1.0 - alpha, eps_in, eps_out, momentum, inside, outside
+    return grad_scale, clip_value, decay, keep, 1.0 - alpha, eps_in, eps_out, momentum, inside, outside
 
 
-def rmsprop_momentum(n, p, g, s, b, scale, limit, decay, a, eps_in, eps_out, mu, k, lr):
+def rmsprop_momentum(n, p, g, s, b, scale, limit, decay, keep, a, eps_in, eps_out, mu, k, lr):
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
         b[i] = mu * b[i] + k * grad / (sqrt(s[i] + eps_in) + eps_out)
-        p[i] -= lr * b[i]
+        p[i] = keep * p[i] - lr * b[i]
 
 
-def rmsprop_centered_momentum(n, p, g, s, m, b, scale, limit, decay, a, eps_in, eps_out, mu, k, lr):
+def rmsprop_centered_momentum(n, p, g, s, m, b, scale, limit, decay, keep, a, eps_in, eps_out, mu, k, lr):
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += a * (grad * grad - s[i])
         m[i] += a * (grad - m[i])
         b[i] = mu * b[i] + k * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
-        p[i] -= lr * b[i]
+        p[i] = keep * p[i] - lr * b[i]
 
 
 def adam_scalars(lr, beta1, beta2, eps, eps_hat, weight_decay, decoupled, grad_scale, clip_value, step):
