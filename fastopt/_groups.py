@@ -142,7 +142,8 @@ class Group:
         """Return gradients as plain arrays."""
         if len(values) != len(self.params):
             raise ValueError(f"grads: expected {len(self.params)} arrays like params, got {len(values)}")
-        return [as_array(value, "grad" + suffix) for value, suffix in zip(values, self.suffixes, strict=True)]
+        labelled = zip(values, self.suffixes, strict=True)
+        return [as_array(value, "grad" + suffix, written=False) for value, suffix in labelled]
 
 
 def _checked(name: str, value: Any) -> Any:
