@@ -73,7 +73,7 @@ class Group:
         state = dict(self.state)
         for name, start in rule.states.items():
             if name not in state:
-                start = flat[start] if isinstance(start, str) else start
+                start = CHECKS[start](start, flat[start]) if isinstance(start, str) else start
                 state[name] = tuple(_filled_like(param, start) for param in self.params)
                 own["_born"] = steps
         own["state"] = MappingProxyType({name: state[name] for name in rule.states})
@@ -93,7 +93,7 @@ class Group:
         if name not in self._hyper:
             raise AttributeError(f"{name}: expected a hyper-parameter, one of {[*self._hyper]}")
         value = _checked(name, value)
-        if value == self._hyper[name]:
+        if _same(value, self._hyper[name]):
             return
         hyper = self._hyper | {name: value}
         rules = self._rule_of(**self._hyper), self._rule_of(**hyper)
@@ -155,6 +155,13 @@ def _checked(name: str, value: Any) -> Any:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise TypeError(f"{name}: expected a pair of numbers, got {value!r}")
     return tuple(_checked(f"{single}{i}", part) for i, part in enumerate(value, start=1))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two hyper-parameters are one: equal schedules are not, since each has a state of its own."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return all(map(_same, one, other))
+    return one is other or (one == other and not callable(one))
 
 
 def _flat(hyper: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -179,3 +179,16 @@ def test_rate_of_adagrad_is_the_decayed_one():
         rates.append(opt.lr)
         opt.step(np.ones(3))
     assert rates == [0.5, 0.5 / 1.25, 0.5 / 1.5]
+
+
+def test_a_schedule_is_replaced_by_an_equal_one():
+    """Each has a state of its own."""
+    old, new = schedules.ReduceOnPlateau(0.5, patience=0), schedules.ReduceOnPlateau(0.5, patience=0)
+    opt = fastopt.SGD(np.zeros(3), lr=old)
+    opt.lr = new
+    assert opt.schedule is new
+
+
+def test_the_start_of_a_state_is_no_schedule():
+    with pytest.raises(TypeError, match=r"^initial_accumulator_value: expected a finite number >= 0, got"):
+        fastopt.Adagrad(np.zeros(3), initial_accumulator_value=lambda step: 0.1)
