@@ -8,10 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
+from table import BY_STREAMS, CASES, VARIANTS
 
 from fastopt import kernels
 
 DTYPES = (np.float32, np.float64)
+
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+each_variant = pytest.mark.parametrize("case", VARIANTS, ids=str)
+each_number_of_arrays = pytest.mark.parametrize("case", BY_STREAMS, ids=lambda case: f"{len(case.streams)} arrays")
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 
 # Around the widths of vector registers, and around the length of a cache-sized block.
 SMALL_SIZES = (0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33)
