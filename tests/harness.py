@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -141,3 +142,24 @@ def run_python(*parts, **environment):
         check=False,
     )
     return done.returncode, done.stdout.split(), done.stderr
+
+
+def in_threads(*calls):
+    """Call all at the same moment, each in a thread of its own, and raise what the first of them raised."""
+    start, errors = threading.Barrier(len(calls)), []
+
+    def run(call):
+        start.wait()
+        try:
+            call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a thread hangs"
+    if errors:
+        raise errors[0]

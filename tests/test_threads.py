@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from harness import assert_same_bits, run_python
+from harness import assert_same_bits, in_threads, run_python
 
 import fastopt
 from fastopt import kernels
@@ -18,27 +18,6 @@ from fastopt.kernels._step import bind
 THREADS = 4
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is a Unix call")
-
-
-def in_threads(*calls):
-    """Call all at the same moment, each in a thread of its own, and raise what the first of them raised."""
-    start, errors = threading.Barrier(len(calls)), []
-
-    def run(call):
-        start.wait()
-        try:
-            call()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a thread hangs"
-    if errors:
-        raise errors[0]
 
 
 @pytest.fixture
