@@ -80,6 +80,25 @@ LAYOUTS = (
 )
 
 
+def packed(values):
+    """Fields of packed records: misaligned, with a byte between them."""
+    records = np.zeros(values.shape, np.dtype([("tag", "u1"), ("value", values.dtype)]))
+    records["value"] = values
+    return records["value"]
+
+
+def shifted(values):
+    """End to end, but one byte off."""
+    array = np.zeros(values.nbytes + 1, np.uint8)[1:].view(values.dtype).reshape(values.shape)
+    array[...] = values
+    return array
+
+
+# Ways to lay out a copy of values.
+PLACES = (*(lambda values, layout=layout: layout.place(values)[0] for layout in LAYOUTS), packed, shifted)
+PLACE_NAMES = [*(layout.name for layout in LAYOUTS), "packed", "shifted"]
+
+
 def update(case, arrays, step=1, /, **options):
     """One call of the case's kernel on named arrays (or lists of arrays), all given in place."""
     kernel = getattr(kernels, case.rule.name)

@@ -6,7 +6,7 @@ import signal
 
 import numpy as np
 import pytest
-from harness import DTYPES, LAYOUTS, assert_same_bits, copies, each_dtype, in_threads, run_python
+from harness import DTYPES, LAYOUTS, PLACE_NAMES, PLACES, assert_same_bits, copies, each_dtype, in_threads, run_python
 from optimizer_harness import build, random_arrays
 from table import ONE_OPTIMIZER
 
@@ -28,23 +28,6 @@ each_rule = pytest.mark.parametrize("rule", BY_STREAMS.values(), ids=lambda rule
 
 # Up to five axes; rows around the 64 elements from which they need no copy, arrays around a chunk of 512.
 SHAPES = ((1,), (63,), (64,), (600,), (9, 63), (9, 64), (3, 700), (700, 3), (2, 3, 65), (5, 2, 3, 7), (2, 3, 2, 2, 64))
-
-
-def packed(values):
-    """Fields of packed records: misaligned, with a byte between them."""
-    records = np.zeros(values.shape, np.dtype([("tag", "u1"), ("value", values.dtype)]))
-    records["value"] = values
-    return records["value"]
-
-
-def shifted(values):
-    """End to end, but one byte off."""
-    array = np.zeros(values.nbytes + 1, np.uint8)[1:].view(values.dtype).reshape(values.shape)
-    array[...] = values
-    return array
-
-
-PLACES = (*(lambda values, layout=layout: layout.place(values)[0] for layout in LAYOUTS), packed, shifted)
 
 
 def values_of(rule):
@@ -174,7 +157,7 @@ def twins(place, shapes=((6, 70), (5, 8))):
     return build(ONE_OPTIMIZER, placed), placed, build(ONE_OPTIMIZER, params), params
 
 
-@pytest.mark.parametrize("place", PLACES, ids=[layout.name for layout in LAYOUTS] + ["packed", "shifted"])
+@pytest.mark.parametrize("place", PLACES, ids=PLACE_NAMES)
 def test_gradients_of_another_layout_in_every_step(place):
     opt, placed, other, params = twins(place)
     for step, of_grads in enumerate(PLACES, start=1):

@@ -22,6 +22,8 @@ from harness import (
     each_number_of_arrays,
     each_variant,
     listed,
+    packed,
+    shifted,
     update,
 )
 from table import HAND_WORKED, HYPER_PARAMETERS, MOST_STREAMS, RULES, VARIANTS
@@ -146,25 +148,17 @@ def test_large_strided_arrays(case, dtype):
 
 @each_number_of_arrays
 @each_dtype
-def test_unaligned_arrays(case, dtype):
+def test_misaligned_arrays(case, dtype):
     """Fields of packed records start at any byte, and so may a buffer."""
-    contiguous = case.arrays((33,), dtype)
-    views = {}
-    for name, array in contiguous.items():
-        records = np.zeros(33, np.dtype([("tag", "u1"), ("value", dtype)]))
-        records["value"] = array
-        views[name] = records["value"]
-    assert not views["param"].flags.aligned
-    shifted = {}
-    for name, array in contiguous.items():
-        shifted[name] = np.zeros(array.nbytes + 1, np.uint8)[1:].view(dtype)
-        shifted[name][...] = array
-    assert not shifted["param"].flags.aligned
-    update(case, contiguous)
-    for arrays in (views, shifted):
+    start = case.arrays((33,), dtype)
+    expected = copies(start)
+    update(case, expected)
+    for place in (packed, shifted):
+        arrays = {name: place(array) for name, array in start.items()}
+        assert not arrays["param"].flags.aligned
         update(case, arrays)
         for name, array in arrays.items():
-            assert_same_bits(array, contiguous[name], name)
+            assert_same_bits(array, expected[name], name)
 
 
 @each_number_of_arrays
