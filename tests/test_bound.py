@@ -26,8 +26,10 @@ OWN_VALUES = {"momentum": 0.0, "clip_value": np.inf}
 
 each_rule = pytest.mark.parametrize("rule", BY_STREAMS.values(), ids=lambda rule: rule.name)
 
-# Up to five axes; rows around the 64 elements from which they need no copy, arrays around a chunk of 512.
+# Up to five axes; rows around the 64 elements from which they need no copy, arrays around a chunk of 256, and bands of
+# 16 rows of more than 256 columns.
 SHAPES = ((1,), (63,), (64,), (600,), (9, 63), (9, 64), (3, 700), (700, 3), (2, 3, 65), (5, 2, 3, 7), (2, 3, 2, 2, 64))
+BANDS = ((16, 256), (37, 300), (2, 17, 257), (300, 37))
 
 
 def values_of(rule):
@@ -68,7 +70,7 @@ def run_in_ranges(bound, rng):
 @each_dtype
 def test_every_layout_in_ranges_cut_anywhere(rule, dtype):
     rng = np.random.default_rng(0)
-    for shape in SHAPES:
+    for shape in SHAPES + BANDS:
         start = arrays_of(rule, shape, dtype)
         expected = expected_of(rule, start)
         for layout in LAYOUTS:
@@ -95,6 +97,23 @@ def test_arrays_in_layouts_of_their_own_in_ranges_cut_anywhere(rule, dtype):
             run_in_ranges(loaded(rule, placed), rng)
             for name, view in placed.items():
                 assert_same_bits(view, expected[name], f"{name}, layouts {chosen}, shape {shape}")
+
+
+@each_rule
+@each_dtype
+def test_one_or_two_arrays_in_another_layout_in_ranges_cut_anywhere(rule, dtype):
+    """Those that are denser across the rows of the others, say."""
+    rng = np.random.default_rng(3)
+    for shape in BANDS:
+        start = arrays_of(rule, shape, dtype)
+        expected = expected_of(rule, start)
+        for name, place in itertools.product(rule.streams, PLACES):
+            others = {rng.choice(rule.streams): PLACES[rng.integers(len(PLACES))]} if rng.random() < 0.5 else {}
+            chosen = dict.fromkeys(rule.streams, np.copy) | others | {name: place}
+            placed = {stream: own(start[stream]) for stream, own in chosen.items()}
+            run_in_ranges(loaded(rule, placed), rng)
+            for stream, view in placed.items():
+                assert_same_bits(view, expected[stream], f"{stream}, {name} as {place}, shape {shape}")
 
 
 def test_many_axes():

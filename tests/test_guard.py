@@ -90,7 +90,7 @@ def good(data):
     return {optimizer: accuracy_on_spiral(optimizer, 1.0, 0, data) for optimizer in OPTIMIZERS}
 
 
-@pytest.mark.parametrize("times", [10.0, 100.0, 1e3, 1e4])
+@pytest.mark.parametrize("times", [10.0, 1e4])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_rate_far_too_high_ends_about_as_well_as_a_good_one(optimizer, times, data, good):
     """The spiral is not learnt by a network that a first explosion has left half dead."""
@@ -135,8 +135,8 @@ def test_a_network_at_the_loss_of_a_constant_is_brought_back(optimizer, times):
     assert net.evaluate(points.X, points.y)["loss"] < 0.6 * np.var(points.y)
 
 
-# Every optimizer of the command line, and rates of every kind.
-HEALTHY = {name: lambda p, name=name: make_good(name, p) for name in OPTIMIZERS} | {
+# Every optimizer of the command line, at half the rate that suits the spiral, and rates of every kind.
+HEALTHY = {name: lambda p, name=name: make_good(name, p, 0.5) for name in OPTIMIZERS} | {
     "number": lambda p: fastopt.SGD(p, lr=1.0),
     "too slow": lambda p: fastopt.SGD(p, lr=1e-5),
     "warm restarts": lambda p: fastopt.SGD(p, lr=CosineWarmRestarts(0.5, T_0=150), momentum=0.9),
