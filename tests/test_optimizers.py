@@ -111,8 +111,8 @@ def test_scaled_and_clipped_gradients(case, options):
 
 
 def test_no_allocation_of_array_size():
-    params = random_arrays(np.float64, 0, [(700_000,), (300, 1000)])
-    grads = random_arrays(np.float64, 1, [(700_000,), (300, 1000)])
+    params = random_arrays(np.float64, 0, [(1_500_000,), (300, 1000)])
+    grads = random_arrays(np.float64, 1, [(1_500_000,), (300, 1000)])
     opt = build(ONE_OPTIMIZER, params)
     opt.step(grads)
     tracemalloc.start()
