@@ -70,7 +70,7 @@ class Group:
         state = dict(self.state)
         for name, start in rule.states.items():
             if name not in state:
-                start = flat[start] if isinstance(start, str) else start
+                start = CHECKS[start](start, flat[start]) if isinstance(start, str) else start
                 state[name] = tuple(_filled_like(param, start) for param in self.params)
                 own["born"] = steps
         if state.keys() != self.state.keys() or "rule" not in own:
@@ -143,7 +143,8 @@ class Group:
         """Return gradients as plain arrays."""
         if len(values) != len(self.params):
             raise ValueError(f"grads: expected {len(self.params)} arrays like params, got {len(values)}")
-        return [as_array(value, "grad" + suffix) for value, suffix in zip(values, self.suffixes, strict=True)]
+        labelled = zip(values, self.suffixes, strict=True)
+        return [as_array(value, "grad" + suffix, written=False) for value, suffix in labelled]
 
 
 def _names(tree: Tree, first_number: int) -> list[str]:
@@ -172,6 +173,13 @@ def _checked(name: str, value: Any) -> Any:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise TypeError(f"{name}: expected a pair of numbers, got {value!r}")
     return tuple(_checked(f"{single}{i}", part) for i, part in enumerate(value, start=1))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two hyper-parameters are one: equal schedules are not, since each has a state of its own."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return all(map(_same, one, other))
+    return one is other or (one == other and not callable(one))
 
 
 def _flat(hyper: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -24,7 +24,7 @@ settings.register_profile(
     # Compilation by Numba and a busy machine make first calls slow; a failure must be repeatable.
     deadline=None,
     derandomize=True,
-    max_examples=100,
+    max_examples=50,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("fastopt")

@@ -4,14 +4,22 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
+from table import BY_STREAMS, CASES, VARIANTS
 
 from fastopt import kernels
 
 DTYPES = (np.float32, np.float64)
+
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+each_variant = pytest.mark.parametrize("case", VARIANTS, ids=str)
+each_number_of_arrays = pytest.mark.parametrize("case", BY_STREAMS, ids=lambda case: f"{len(case.streams)} arrays")
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 
 # Around the widths of vector registers, and around the length of a cache-sized block.
 SMALL_SIZES = (0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33)
@@ -70,6 +78,25 @@ LAYOUTS = (
     ),
     Layout("one column", lambda shape: (*shape, 3), lambda base: base[..., 1]),
 )
+
+
+def packed(values):
+    """Fields of packed records: misaligned, with a byte between them."""
+    records = np.zeros(values.shape, np.dtype([("tag", "u1"), ("value", values.dtype)]))
+    records["value"] = values
+    return records["value"]
+
+
+def shifted(values):
+    """End to end, but one byte off."""
+    array = np.zeros(values.nbytes + 1, np.uint8)[1:].view(values.dtype).reshape(values.shape)
+    array[...] = values
+    return array
+
+
+# Ways to lay out a copy of values.
+PLACES = (*(lambda values, layout=layout: layout.place(values)[0] for layout in LAYOUTS), packed, shifted)
+PLACE_NAMES = [*(layout.name for layout in LAYOUTS), "packed", "shifted"]
 
 
 def update(case, arrays, step=1, /, **options):
@@ -134,3 +161,24 @@ def run_python(*parts, **environment):
         check=False,
     )
     return done.returncode, done.stdout.split(), done.stderr
+
+
+def in_threads(*calls):
+    """Call all at the same moment, each in a thread of its own, and raise what the first of them raised."""
+    start, errors = threading.Barrier(len(calls)), []
+
+    def run(call):
+        start.wait()
+        try:
+            call()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "a thread hangs"
+    if errors:
+        raise errors[0]

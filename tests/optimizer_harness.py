@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from harness import DTYPES
-from table import OPTIMIZERS
+from table import CLASSES, OPTIMIZER_VARIANTS, OPTIMIZERS
 
 import fastopt
 
@@ -15,6 +15,8 @@ SHAPES = ((4, 5), (5,), (), (33, 3))
 SHAPE_NAMES = ("weight", "bias", "scale", "table")
 
 each_case = pytest.mark.parametrize("case", OPTIMIZERS, ids=str)
+each_variant = pytest.mark.parametrize("case", OPTIMIZER_VARIANTS, ids=str)
+each_class = pytest.mark.parametrize("variants", CLASSES.values(), ids=CLASSES)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 
 
@@ -60,6 +62,17 @@ def random_arrays(dtype, seed, shapes=SHAPES):
 
 def build(case, params, **options):
     return getattr(fastopt, case.name)(params, **(case.options | options))
+
+
+def set_hyper_parameter(group, name, value):
+    """Set a hyper-parameter of a group, which may be one of a pair."""
+    if name in group.hyper_parameters():
+        setattr(group, name, value)
+        return
+    pair, i = name[:-1] + "s", int(name[-1]) - 1
+    values = list(getattr(group, pair))
+    values[i] = value
+    setattr(group, pair, values)
 
 
 def equal_states(one, other):

@@ -202,7 +202,9 @@ _momentum = momentum
 
 
 def _at(value, step):
-    """Value of a hyper-parameter that may be a schedule, `step` counted from 0."""
+    """Value of a hyper-parameter, or of a pair, that may be a schedule, `step` counted from 0."""
+    if isinstance(value, tuple):
+        return tuple(_at(one, step) for one in value)
     return value(step) if callable(value) else value
 
 
@@ -215,7 +217,7 @@ class _Optimizer:
         self.steps = 0
 
     def step(self, grads, **options):
-        hyper = self.hyper(self.steps)
+        hyper = self.hyper(self.steps, **{name: _at(value, self.steps) for name, value in self.options.items()})
         for i, grad in enumerate(grads):
             grad = np.asarray(grad, np.float64)
             new = self.rule(self.params[i], grad, **self.states[i], **options, **hyper)
@@ -238,27 +240,18 @@ class SGD(_Optimizer):
     ):
         self.plain = not callable(momentum) and momentum == 0
         super().__init__(params, {} if self.plain else {"momentum_buffer": 0.0})
-        self.lr, self.momentum = lr, momentum
-        self.weight_decay, self.decoupled = weight_decay, decoupled
-        self.options = {
-            "dampening": dampening,
-            "nesterov": nesterov,
-            "lr_in_velocity": lr_in_velocity,
-        }
         self.rule = sgd if self.plain else _momentum
-
-    def hyper(self, step):
-        common = {"lr": _at(self.lr, step), "weight_decay": self.weight_decay, "decoupled": self.decoupled}
-        if self.plain:
-            return common
-        return (
-            common
-            | self.options
-            | {
-                "momentum": _at(self.momentum, step),
-                "first_step": step == 0,
+        self.options = {"lr": lr, "weight_decay": weight_decay, "decoupled": decoupled}
+        if not self.plain:
+            self.options |= {
+                "momentum": momentum,
+                "dampening": dampening,
+                "nesterov": nesterov,
+                "lr_in_velocity": lr_in_velocity,
             }
-        )
+
+    def hyper(self, step, **values):
+        return values if self.plain else values | {"first_step": step == 0}
 
 
 class Adagrad(_Optimizer):
@@ -276,11 +269,17 @@ class Adagrad(_Optimizer):
         decoupled=False,
     ):
         super().__init__(params, {"sum": initial_accumulator_value})
-        self.lr, self.lr_decay = lr, lr_decay
-        self.options = {"eps": eps, "eps_in_sqrt": eps_in_sqrt, "weight_decay": weight_decay, "decoupled": decoupled}
+        self.options = {
+            "lr": lr,
+            "lr_decay": lr_decay,
+            "eps": eps,
+            "eps_in_sqrt": eps_in_sqrt,
+            "weight_decay": weight_decay,
+            "decoupled": decoupled,
+        }
 
-    def hyper(self, step):
-        return self.options | {"lr": _at(self.lr, step) / (1 + step * self.lr_decay)}
+    def hyper(self, step, lr, lr_decay, **values):
+        return values | {"lr": lr / (1 + step * lr_decay)}
 
 
 class RMSprop(_Optimizer):
@@ -306,26 +305,22 @@ class RMSprop(_Optimizer):
         if centered:
             states["grad_avg"] = 0.0
         super().__init__(params, states)
-        self.lr, self.momentum = lr, momentum
         self.options = {
+            "lr": lr,
             "alpha": alpha,
             "eps": eps,
             "eps_in_sqrt": eps_in_sqrt,
+            "momentum": momentum,
             "lr_in_velocity": lr_in_velocity,
             "weight_decay": weight_decay,
             "decoupled": decoupled,
         }
 
-    def hyper(self, step):
-        return self.options | {
-            "lr": _at(self.lr, step),
-            "momentum": _at(self.momentum, step),
-        }
+    def hyper(self, step, **values):
+        return values
 
 
 class Adam(_Optimizer):
-    rule = staticmethod(adam)
-
     def __init__(
         self,
         params,
@@ -339,21 +334,14 @@ class Adam(_Optimizer):
     ):
         states = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * amsgrad
         super().__init__(params, dict.fromkeys(states, 0.0))
-        self.lr, self.betas = lr, betas
-        self.options = {"eps": eps, "eps_hat": eps_hat, "weight_decay": weight_decay, "decoupled": decoupled}
+        self.rule = adamw if decoupled else adam
+        self.options = {"lr": lr, "betas": betas, "eps": eps, "eps_hat": eps_hat, "weight_decay": weight_decay}
 
-    def hyper(self, step):
-        return self.options | {
-            "step": step + 1,
-            "lr": _at(self.lr, step),
-            "beta1": _at(self.betas[0], step),
-            "beta2": self.betas[1],
-        }
+    def hyper(self, step, betas, **values):
+        return values | {"step": step + 1, "beta1": betas[0], "beta2": betas[1]}
 
 
 class AdamW(Adam):
-    rule = staticmethod(adamw)
-
     def __init__(
         self,
         params,
@@ -364,8 +352,7 @@ class AdamW(Adam):
         amsgrad=False,
         weight_decay=1e-2,
     ):
-        super().__init__(params, lr, betas, eps, eps_hat, amsgrad, weight_decay)
-        del self.options["decoupled"]  # as it is without the option
+        super().__init__(params, lr, betas, eps, eps_hat, amsgrad, weight_decay, decoupled=True)
 
 
 class Lion(_Optimizer):
@@ -373,8 +360,7 @@ class Lion(_Optimizer):
 
     def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
         super().__init__(params, {"exp_avg": 0.0})
-        self.lr, self.betas, self.weight_decay = lr, betas, weight_decay
+        self.options = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
 
-    def hyper(self, step):
-        beta1, beta2 = (_at(beta, step) for beta in self.betas)
-        return {"lr": _at(self.lr, step), "beta1": beta1, "beta2": beta2, "weight_decay": self.weight_decay}
+    def hyper(self, step, betas, **values):
+        return values | {"beta1": betas[0], "beta2": betas[1]}

@@ -46,10 +46,6 @@ class Rule:
         values = {"lr": 0.1, "momentum": 0.9, "step": 1}
         return {name: values[name] for name in self._arguments(inspect.Parameter.KEYWORD_ONLY, required=True)}
 
-    @cached_property
-    def bad(self):
-        return refused_by(self.oracle)
-
 
 @dataclass(frozen=True)
 class Case:
@@ -102,36 +98,41 @@ class Case:
 
 
 _NOT_NUMBERS = ("0.1", None, [0.1], 1j, object())
+_NOT_NEGATIVE = ((0.125, 0.5, 0.0), (-1e-3, math.nan, math.inf, -math.inf), _NOT_NUMBERS)
+_FRACTION = ((0.25, 0.5, 0.0), (-0.1, 1.0, 1.5, math.nan, math.inf), _NOT_NUMBERS)
+_SHARE = ((0.25, 0.5, 0.0, 1.0), (-0.1, 1.001, math.nan, -math.inf), _NOT_NUMBERS)
+_SWITCH = ((False, True), (), (0, 1.0, "True", None))
+
+HYPER_PARAMETERS = {
+    "alpha": _FRACTION,
+    "amsgrad": _SWITCH,
+    "beta1": _FRACTION,
+    "beta2": _FRACTION,
+    "centered": _SWITCH,
+    "clip_value": ((0.0, 0.5, math.inf), (-1e-3, math.nan, -math.inf), _NOT_NUMBERS),
+    "dampening": _SHARE,
+    "decoupled": _SWITCH,
+    "eps": _NOT_NEGATIVE,
+    "eps_hat": _SWITCH,
+    "eps_in_sqrt": _SWITCH,
+    "grad_scale": ((-1.5, 0.0, 2.0), (math.nan, math.inf, -math.inf), _NOT_NUMBERS),
+    "initial_accumulator_value": _NOT_NEGATIVE,
+    "lr": _NOT_NEGATIVE,
+    "lr_decay": _NOT_NEGATIVE,
+    "lr_in_velocity": _SWITCH,
+    "momentum": _SHARE,
+    "nesterov": _SWITCH,
+    "step": ((1, 7, 2**40), (0, -1, 2**63), ("1", None, [1], 1.5, math.nan, True)),
+    "weight_decay": _NOT_NEGATIVE,
+}
+"""For every name of a hyper-parameter: values that are taken (two ordinary ones, then its bounds), values out of range,
+values of a wrong type."""
 
 
-def _refused(name, values, wrong_types=_NOT_NUMBERS):
-    of_value = tuple(({name: value}, ValueError, name) for value in values)
-    return of_value + tuple(({name: value}, TypeError, name) for value in wrong_types)
-
-
-# What is refused, the exception, and the argument that its message starts with.
-_REFUSED = (
-    *(
-        bad
-        for name in ("lr", "lr_decay", "weight_decay", "eps", "initial_accumulator_value")
-        for bad in _refused(name, (-1e-3, math.nan, math.inf, -math.inf))
-    ),
-    *(bad for name in ("alpha", "beta1", "beta2") for bad in _refused(name, (-0.1, 1.0, 1.5, math.nan, math.inf))),
-    *(bad for name in ("momentum", "dampening") for bad in _refused(name, (-0.1, 1.001, math.nan, -math.inf))),
-    *_refused("grad_scale", (math.nan, math.inf, -math.inf)),
-    *_refused("clip_value", (-1e-3, math.nan, -math.inf)),
-    *_refused("step", (0, -1), ("1", None, [1])),
-    *(({"step": value}, (TypeError, ValueError), "step") for value in (1.5, math.nan)),
-    *_refused("betas", ((1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, math.nan)), (("0.9", 0.9),)),
-    *(({"betas": value}, (TypeError, ValueError), "betas") for value in ((0.9,), 0.9)),
-    ({"momentum": 0.9, "lr_in_velocity": True, "dampening": 0.5}, ValueError, "dampening"),
-)
-
-
-def refused_by(function):
-    """All that is refused and that the function has the arguments for."""
-    arguments = inspect.signature(function).parameters.keys()
-    return tuple(bad for bad in _REFUSED if bad[0].keys() <= arguments)
+def refused(name):
+    """What a hyper-parameter must not be: pairs of a value and the exception."""
+    _, out_of_range, wrong_types = HYPER_PARAMETERS[name]
+    return [(value, ValueError) for value in out_of_range] + [(value, TypeError) for value in wrong_types]
 
 
 def _worked(options, *, grad, **arrays):
@@ -407,8 +408,12 @@ CASES = (
 )
 
 
-# For what depends on the arrays and not on the options: every rule with every set of states.
+# For what depends on the loop and not on its scalars: every rule with every set of states.
 VARIANTS = tuple({(case.rule.name, case.states): case for case in reversed(CASES)}.values())[::-1]
+
+# For what depends on the arrays and not on what is done to them: one for each number of arrays.
+BY_STREAMS = tuple({len(case.streams): case for case in reversed(VARIANTS)}.values())[::-1]
+MOST_STREAMS = max(BY_STREAMS, key=lambda case: len(case.streams))
 
 
 @dataclass(frozen=True)
@@ -425,6 +430,38 @@ class OptimizerCase:
     @property
     def oracle(self):
         return getattr(oracle, self.name)
+
+    @property
+    def states(self):
+        """Names of the state arrays."""
+        return tuple(self.oracle([np.zeros(1)], **self.options).states[0])
+
+    @property
+    def numbers(self):
+        """Names of the hyper-parameters that are numbers, in a pair by the names that rules have for them."""
+        found = []
+        for name, parameter in inspect.signature(self.oracle).parameters.items():
+            if isinstance(parameter.default, tuple):
+                found += [name.removesuffix("s") + str(i) for i in range(1, len(parameter.default) + 1)]
+            elif isinstance(parameter.default, float):
+                found.append(name)
+        return found
+
+    @property
+    def switches(self):
+        """Names of the hyper-parameters that are True or False."""
+        parameters = inspect.signature(self.oracle).parameters.items()
+        return [name for name, parameter in parameters if isinstance(parameter.default, bool)]
+
+    def options_with(self, name, value):
+        """The options with another value of a hyper-parameter, which may be one of a pair."""
+        defaults = {key: one.default for key, one in inspect.signature(self.oracle).parameters.items()}
+        if name in defaults:
+            return self.options | {name: value}
+        pair, i = name[:-1] + "s", int(name[-1]) - 1
+        values = list(self.options.get(pair, defaults[pair]))
+        values[i] = value
+        return self.options | {pair: tuple(values)}
 
 
 def _peer(name, **options):
@@ -462,6 +499,7 @@ OPTIMIZERS = (
         "RMSprop",
         {"lr": 0.1, "momentum": 0.9, "lr_in_velocity": True, "eps": 1e-2, "eps_in_sqrt": True},
     ),
+    OptimizerCase("Adam", {"lr": 0.1, "weight_decay": 0.3, "decoupled": True}),
     *(
         case
         for name in ("Adam", "AdamW")
@@ -478,11 +516,16 @@ OPTIMIZERS = (
     OptimizerCase("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3, "decoupled": True}),
     OptimizerCase("Adagrad", {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "decoupled": True}),
     OptimizerCase("RMSprop", {"lr": 0.1, "momentum": 0.9, "eps": 1e-2, "weight_decay": 0.3, "decoupled": True}),
-    OptimizerCase("Adam", {"lr": 0.1, "weight_decay": 0.3, "decoupled": True}),
     OptimizerCase("Lion", {}),
     OptimizerCase("Lion", {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.3}),
 )
 
-BAD_OPTIMIZERS = tuple(
-    (name, *bad) for name in {case.name: case for case in OPTIMIZERS} for bad in refused_by(getattr(oracle, name))
-)
+# For what depends on the rule and its states and not on the options: every class with every set of states.
+OPTIMIZER_VARIANTS = tuple({(case.name, case.states): case for case in OPTIMIZERS}.values())
+ONE_OPTIMIZER = max(OPTIMIZER_VARIANTS, key=lambda case: len(case.states))
+
+CLASSES = {
+    name: tuple(case for case in OPTIMIZER_VARIANTS if case.name == name)
+    for name in dict.fromkeys(case.name for case in OPTIMIZERS)
+}
+"""The variants of every class, which an optimizer may have side by side as groups."""

@@ -7,15 +7,20 @@ import time
 import numpy as np
 import pytest
 from backends import BACKENDS, using, why_not
-from harness import DTYPES, LAYOUTS, assert_same_bits, copies, run_python, update
-from table import CASES, VARIANTS
+from harness import (
+    DTYPES,
+    LAYOUTS,
+    assert_same_bits,
+    copies,
+    each_number_of_arrays,
+    each_variant,
+    run_python,
+    update,
+)
+from table import BY_STREAMS, CASES
 
 import fastopt
 from fastopt.kernels import _backend
-
-each_case = pytest.mark.parametrize("case", CASES, ids=str)
-each_variant = pytest.mark.parametrize("case", VARIANTS, ids=str)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 
 
 @pytest.fixture(params=[name for name in BACKENDS if name != "numpy"])
@@ -46,7 +51,7 @@ def test_using_switches_and_switches_back(backend):
     assert _backend.active is before
 
 
-@each_case
+@each_variant
 def test_same_bits_as_numpy(compiled, case):
     for dtype, shape in itertools.product(DTYPES, ((1,), (7,), (17,), (8193,), (6, 11))):
         ours, theirs = case.arrays(shape, dtype), case.arrays(shape, dtype)
@@ -59,10 +64,21 @@ def test_same_bits_as_numpy(compiled, case):
                 assert_same_bits(theirs[name], ours[name], f"{name}, shape {shape}, step {step}")
 
 
-@each_variant
-@each_dtype
-def test_same_bits_as_numpy_in_strided_arrays(compiled, case, dtype):
-    for layout in LAYOUTS:
+def test_same_scalars_as_numpy(compiled):
+    """Of every option: the compiled backends have functions of their own that make them."""
+    for case, step in itertools.product(CASES, (1, 2, 3)):
+        ours, theirs = case.arrays((3,), np.float64), case.arrays((3,), np.float64)
+        with _backend.using("numpy"):
+            update(case, ours, step)
+        with using(compiled):
+            update(case, theirs, step)
+        for name in ours:
+            assert_same_bits(theirs[name], ours[name], f"{case}, {name}, step {step}")
+
+
+@each_number_of_arrays
+def test_same_bits_as_numpy_in_strided_arrays(compiled, case):
+    for dtype, layout in itertools.product(DTYPES, LAYOUTS):
         ours, theirs = ({name: layout.place(a)[0] for name, a in case.arrays((7, 90), dtype).items()} for _ in range(2))
         with _backend.using("numpy"):
             update(case, ours)
@@ -72,7 +88,7 @@ def test_same_bits_as_numpy_in_strided_arrays(compiled, case, dtype):
             assert_same_bits(theirs[name], ours[name], f"{name}, {layout.name}")
 
 
-@each_case
+@each_variant
 def test_same_bits_over_wide_ranges(compiled, case):
     """Numbers of very different sizes, whose products still stay clear of the denormals."""
     for dtype in DTYPES:
@@ -109,10 +125,9 @@ def test_same_non_finite_values(compiled, case):
         np.testing.assert_array_equal(other[name], arrays[name], name, strict=True)
 
 
-@each_variant
-@each_dtype
-def test_thread_counts_and_cuts_give_the_same_bits(backend, set_threads, share_all, case, dtype):
-    for size in (257, 3001):
+@each_number_of_arrays
+def test_thread_counts_and_cuts_give_the_same_bits(backend, set_threads, share_all, case):
+    for size, dtype in itertools.product((257, 3001), DTYPES):
         start = case.arrays((size,), dtype)
         with using(backend):
             set_threads(1)
@@ -129,7 +144,7 @@ def test_thread_counts_and_cuts_give_the_same_bits(backend, set_threads, share_a
 
 
 def test_every_thread_has_a_range(backend, set_threads, share_all):
-    case = VARIANTS[0]
+    case = BY_STREAMS[0]
     with using(backend):
         for threads, size in itertools.product((2, 3, 4, 7), (1, 16, 17, 257, 385, 513, 3001)):
             share_all.clear()
@@ -140,10 +155,9 @@ def test_every_thread_has_a_range(backend, set_threads, share_all):
             assert -(-size // length) >= min(threads, -(-size // 16))
 
 
-@each_variant
-@each_dtype
-def test_threads_over_strided_arrays(backend, set_threads, share_all, case, dtype):
-    expected = case.arrays((61, 67), dtype)
+@each_number_of_arrays
+def test_threads_over_strided_arrays(backend, set_threads, share_all, case):
+    expected = case.arrays((61, 67), DTYPES[len(case.streams) % 2])
     with using(backend):
         set_threads(1)
         reference = copies(expected)
@@ -170,7 +184,7 @@ def test_threads_do_not_write_back_what_others_have_updated(backend, set_threads
         return iterator
 
     monkeypatch.setattr(np, "nditer", slow_nditer)
-    case = VARIANTS[1]
+    case = BY_STREAMS[1]
     start = case.arrays((301, 3), np.float32)
     expected = copies(start)
     with using(backend):
@@ -184,9 +198,9 @@ def test_threads_do_not_write_back_what_others_have_updated(backend, set_threads
                 assert_same_bits(placed[name], expected[name], f"{name}, {layout.name}")
 
 
-@pytest.mark.parametrize("case", VARIANTS[::4], ids=str)
-def test_threads_over_arrays_worth_sharing(backend, set_threads, case):
+def test_threads_over_arrays_worth_sharing(backend, set_threads):
     """Sizes at which work is shared out without being told to."""
+    case = BY_STREAMS[1]
     expected = case.arrays((2_100_001,), np.float32)
     matrix = {name: array[:-1].reshape(2100, 1000) for name, array in copies(expected).items()}
     strided = {name: LAYOUTS[4].place(array)[0] for name, array in matrix.items()}

@@ -5,14 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from backends import BACKENDS, using, why_not
+from harness import DTYPES, PLACE_NAMES, PLACES, each_dtype
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import fastopt
-from fastopt.kernels import _backend, _norm, clip_grad_norm
+from fastopt.kernels import _norm, clip_grad_norm
 
-BACKENDS = ("cython", "numba", "numpy")
 N = 3 * _norm.BLOCK + 1234
 
 
@@ -25,11 +26,11 @@ def values(n=N, dtype=np.float32, seed=0):
     return np.random.default_rng(seed).standard_normal(n).astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n", [0, 1, 15, 16, 17, 1000, _norm.BLOCK - 1, _norm.BLOCK, _norm.BLOCK + 1, N])
-def test_norm_is_the_root_of_the_sum_of_squares(n, dtype):
-    grad = values(n, dtype)
-    assert clip_grad_norm(grad, math.inf).norm == pytest.approx(exact_norm([grad]), rel=1e-13)
+@each_dtype
+def test_norm_is_the_root_of_the_sum_of_squares(dtype):
+    for n in (0, 1, 15, 16, 17, 1000, _norm.BLOCK - 1, _norm.BLOCK, _norm.BLOCK + 1, N):
+        grad = values(n, dtype)
+        assert clip_grad_norm(grad, math.inf).norm == pytest.approx(exact_norm([grad]), rel=1e-13), n
 
 
 def test_factor_brings_the_norm_down_to_the_bound():
@@ -57,29 +58,38 @@ def test_agrees_with_torch():
         np.testing.assert_allclose(grad * grad_scale, weight.grad.numpy(), rtol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_dtype
 def test_same_bits_on_every_backend_with_any_threads_and_cuts(dtype, set_threads, share_all):
     grad = values(dtype=dtype)
     bounds = [0, 1, 5, 21, 1000, _norm.BLOCK - 3, _norm.BLOCK + 40, 2 * _norm.BLOCK, N]
     pieces = [grad[a:b] for a, b in pairwise(bounds)]
     found = set()
-    for backend in BACKENDS:
-        try:
-            loaded = _backend.load(backend)
-        except ImportError:
-            continue
-        with _backend.using(loaded.name):
+    for backend in filter(lambda name: why_not(name) is None, BACKENDS):
+        with using(backend):
             for threads in (1, 2, 3):
                 set_threads(threads)
                 found |= {clip_grad_norm(grad, 1.0).norm, clip_grad_norm(pieces, 1.0).norm}
     assert len(found) == 1
 
 
-def test_strided_gradients_in_memory_order():
-    matrix = values(64 * 128).reshape(64, 128)
-    dense = clip_grad_norm(np.ascontiguousarray(matrix[:, ::2]), 1.0)
-    assert clip_grad_norm(matrix[:, ::2], 1.0) == dense
-    assert clip_grad_norm(matrix.T, 1.0) == clip_grad_norm(matrix, 1.0)
+@pytest.mark.parametrize("place", PLACES, ids=PLACE_NAMES)
+def test_layout_does_not_matter_where_the_memory_order_is_the_same(place):
+    """Elements are added in the order in which they lie in memory."""
+    for dtype in DTYPES:
+        grad = place(values(64 * 128, dtype).reshape(64, 128))
+        assert clip_grad_norm(grad, 1.0).norm == pytest.approx(exact_norm([grad]), rel=1e-13)
+        in_order = grad.transpose(np.argsort([-abs(stride) for stride in grad.strides], kind="stable"))
+        turned = in_order[tuple(slice(None, None, -1 if stride < 0 else 1) for stride in in_order.strides)]
+        assert clip_grad_norm(grad, 1.0) == clip_grad_norm(np.ascontiguousarray(turned), 1.0)
+        both = [grad, values(77, dtype)]
+        assert clip_grad_norm(both, 1.0) == clip_grad_norm([np.ascontiguousarray(turned), both[1]], 1.0)
+
+
+def test_numbers_of_numpy_are_gradients_of_arrays_without_axes():
+    for number in (np.float32(-3.0), np.float64(-3.0)):
+        assert clip_grad_norm(number, 1.0) == clip_grad_norm(np.asarray(number), 1.0)
+        assert clip_grad_norm({"slope": number, "w": np.full(1, 4.0)}, 1.0, eps=0.0) == (5.0, 0.2)
+        assert clip_grad_norm([number, np.full(1, 4.0)], 1.0, eps=0.0) == (5.0, 0.2)
 
 
 def test_mapping_and_mixed_dtypes():
@@ -99,7 +109,7 @@ def test_norm_beyond_every_float_is_infinite():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_dtype
 def test_not_finite_gradients_stop_the_step(bad, dtype):
     grad = values(100, dtype)
     grad[57] = bad
@@ -135,6 +145,7 @@ def test_clipped_norm_is_within_the_bound(grad, max_norm):
     ("grad", "options", "error", "message"),
     [
         ([np.ones(3), 1.0], {}, TypeError, r"grad\[1\]: expected"),
+        (np.int64(3), {}, TypeError, "grad: expected dtype float32 or float64, got int64"),
         ({"w": np.ones(3, int)}, {}, TypeError, r"grad\['w'\]: expected dtype float32 or float64, got int64"),
         (np.ones(3, ">f8"), {}, TypeError, "grad: expected dtype float32 or float64, got float64 of foreign byte"),
         (np.ones(3), {"max_norm": -1.0}, ValueError, "max_norm: expected a number >= 0"),

@@ -17,19 +17,20 @@ from harness import (
     assert_close,
     assert_same_bits,
     copies,
+    each_case,
+    each_dtype,
+    each_number_of_arrays,
+    each_variant,
     listed,
+    packed,
+    shifted,
     update,
 )
-from table import CASES, HAND_WORKED, RULES, VARIANTS
+from table import HAND_WORKED, HYPER_PARAMETERS, MOST_STREAMS, RULES, VARIANTS
 
 from fastopt import kernels
 
 STEPS = 4
-
-each_case = pytest.mark.parametrize("case", CASES, ids=str)
-each_variant = pytest.mark.parametrize("case", VARIANTS, ids=str)
-each_counting = pytest.mark.parametrize("case", [one for one in VARIANTS if "step" in one.rule.required], ids=str)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.__name__)
 
 
 def follow(case, shape, dtype, steps):
@@ -69,30 +70,22 @@ def test_hand_worked_values(rule, arrays, options, expected, dtype):
 
 
 @each_case
-@each_dtype
-def test_follows_the_oracle(case, dtype):
-    for size in SMALL_SIZES:
-        follow(case, (size,), dtype, STEPS)
+def test_follows_the_oracle(case):
+    follow(case, (33,), np.float64, STEPS)
 
 
-@each_case
+@each_variant
 @each_dtype
-def test_follows_the_oracle_around_blocks(case, dtype):
-    for size in BLOCK_SIZES:
+def test_follows_the_oracle_at_every_length(case, dtype):
+    for size in (*SMALL_SIZES, *BLOCK_SIZES, LARGE_SIZE):
         follow(case, (size,), dtype, 2)
 
 
-@each_variant
+@each_number_of_arrays
 @each_dtype
-def test_follows_the_oracle_over_many_blocks(case, dtype):
-    follow(case, (LARGE_SIZE,), dtype, 2)
-
-
-@each_variant
-@each_dtype
-@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0), (1,), (1, 1, 1), (1, 5, 1), (2, 3, 4, 2)])
-def test_follows_the_oracle_in_every_shape(case, dtype, shape):
-    follow(case, shape, dtype, STEPS)
+def test_follows_the_oracle_in_every_shape(case, dtype):
+    for shape in ((), (0,), (0, 3), (3, 0), (1,), (1, 1, 1), (1, 5, 1), (2, 3, 4, 2)):
+        follow(case, shape, dtype, STEPS)
 
 
 @each_variant
@@ -100,7 +93,7 @@ def test_follows_the_oracle_for_a_thousand_steps(case):
     follow(case, (5,), np.float64, 1000)
 
 
-@each_case
+@each_number_of_arrays
 @each_dtype
 def test_layout_does_not_change_a_bit(case, dtype):
     """A view is updated in place like a contiguous copy of it, and nothing around it."""
@@ -121,7 +114,7 @@ def test_layout_does_not_change_a_bit(case, dtype):
                 assert np.all(layout.outside(base) == 7.25), what
 
 
-@each_case
+@each_number_of_arrays
 @each_dtype
 def test_each_array_with_a_layout_of_its_own(case, dtype):
     start = case.arrays((7, 9), dtype)
@@ -137,7 +130,7 @@ def test_each_array_with_a_layout_of_its_own(case, dtype):
             assert_same_bits(view, expected[name], f"{name}, {LAYOUTS[first].name} first")
 
 
-@each_variant
+@each_number_of_arrays
 @each_dtype
 def test_large_strided_arrays(case, dtype):
     """More rows and longer rows than a block, of which only a part belongs to the view."""
@@ -153,30 +146,22 @@ def test_large_strided_arrays(case, dtype):
                 assert np.all(layout.outside(base) == 7.25)
 
 
-@each_variant
+@each_number_of_arrays
 @each_dtype
-def test_unaligned_arrays(case, dtype):
+def test_misaligned_arrays(case, dtype):
     """Fields of packed records start at any byte, and so may a buffer."""
-    contiguous = case.arrays((33,), dtype)
-    views = {}
-    for name, array in contiguous.items():
-        records = np.zeros(33, np.dtype([("tag", "u1"), ("value", dtype)]))
-        records["value"] = array
-        views[name] = records["value"]
-    assert not views["param"].flags.aligned
-    shifted = {}
-    for name, array in contiguous.items():
-        shifted[name] = np.zeros(array.nbytes + 1, np.uint8)[1:].view(dtype)
-        shifted[name][...] = array
-    assert not shifted["param"].flags.aligned
-    update(case, contiguous)
-    for arrays in (views, shifted):
+    start = case.arrays((33,), dtype)
+    expected = copies(start)
+    update(case, expected)
+    for place in (packed, shifted):
+        arrays = {name: place(array) for name, array in start.items()}
+        assert not arrays["param"].flags.aligned
         update(case, arrays)
         for name, array in arrays.items():
-            assert_same_bits(array, contiguous[name], name)
+            assert_same_bits(array, expected[name], name)
 
 
-@each_variant
+@each_number_of_arrays
 def test_gradient_may_be_read_only_or_a_broadcast_number(case):
     for grad in (
         np.broadcast_to(np.float32(0.5), (4, 5)),
@@ -204,14 +189,12 @@ def _some_tensors(case, contiguous):
     return tensors
 
 
-@each_case
-@pytest.mark.parametrize("kind", [list, tuple])
+@each_number_of_arrays
 @pytest.mark.parametrize("contiguous", [True, False])
-def test_a_list_is_updated_like_its_arrays_one_by_one(case, kind, contiguous):
+def test_a_list_is_updated_like_its_arrays_one_by_one(case, contiguous):
     together, apart = _some_tensors(case, contiguous), _some_tensors(case, contiguous)
-    lists = {name: kind(arrays) for name, arrays in listed(*together).items()}
-    for step in (1, 2):
-        update(case, lists, step)
+    for step, kind in enumerate((list, tuple), start=1):
+        update(case, {name: kind(arrays) for name, arrays in listed(*together).items()}, step)
         for arrays in apart:
             update(case, arrays, step)
     for one, other in zip(together, apart, strict=True):
@@ -219,12 +202,12 @@ def test_a_list_is_updated_like_its_arrays_one_by_one(case, kind, contiguous):
             assert_same_bits(one[name], other[name], name)
 
 
-@each_variant
+@each_number_of_arrays
 def test_empty_lists_do_nothing(case):
     update(case, {name: [] for name in case.streams})
 
 
-@each_variant
+@each_number_of_arrays
 def test_one_gradient_for_several_parameters(case):
     first, second = case.arrays((6,), np.float32, seed=1), case.arrays((6,), np.float32, seed=2)
     second["grad"] = first["grad"]
@@ -241,7 +224,7 @@ def test_returns_nothing(case):
     assert update(case, case.arrays((3,), np.float32)) is None
 
 
-@each_variant
+@each_number_of_arrays
 def test_subclasses_of_arrays_are_updated_in_place(case, tmp_path):
     expected = case.arrays((4, 3), np.float32)
     mapped = {}
@@ -256,7 +239,7 @@ def test_subclasses_of_arrays_are_updated_in_place(case, tmp_path):
         assert_same_bits(on_disk, expected[name], name)
 
 
-@each_case
+@each_variant
 @each_dtype
 def test_non_finite_gradients_reach_their_own_elements_only(case, dtype):
     touched = np.zeros(40, bool)
@@ -302,6 +285,20 @@ def test_nan_in_a_state_is_kept(case):
         assert np.isfinite(np.delete(arrays["param"], 4)).all()
 
 
+def test_a_number_of_numpy_is_a_gradient_of_an_array_without_axes():
+    """NumPy makes scalars of arrays without axes wherever it computes with them."""
+    for dtype in DTYPES:
+        single, listed_ones, expected = (MOST_STREAMS.arrays((), dtype) for _ in range(3))
+        grad = single["grad"] = expected["grad"][()]
+        assert isinstance(grad, np.generic)
+        listed_ones = {name: [array] for name, array in listed_ones.items()} | {"grad": (grad,)}
+        for arrays in (single, listed_ones, expected):
+            update(MOST_STREAMS, arrays)
+        for name in ("param", *MOST_STREAMS.states):
+            assert_same_bits(single[name], expected[name], name)
+            assert_same_bits(listed_ones[name][0], expected[name], name)
+
+
 def test_centered_variance_below_zero_counts_as_zero():
     """A constant gradient has no variance; rounding or the start must not give a NaN."""
     arrays = {"param": np.ones(5, "f4"), "grad": np.full(5, 3, "f4")}
@@ -312,33 +309,22 @@ def test_centered_variance_below_zero_counts_as_zero():
 
 
 @each_variant
-@each_dtype
-def test_hyper_parameters_of_any_number_type(case, dtype):
-    """Python and NumPy numbers of one value give the same bits, whatever the arrays' dtype."""
-    expected = case.arrays((9,), dtype)
-    actual = [copies(expected) for _ in range(4)]
-    options = {"lr": 0.5, "weight_decay": 0.0, "grad_scale": 1.0}
-    update(case, expected, **options)
-    number_types = (np.float64, np.float32, np.float16, np.longdouble)
-    for arrays, number in zip(actual, number_types, strict=True):
-        update(case, arrays, **{name: number(value) for name, value in options.items()})
-    integers = copies(case.arrays((9,), dtype))
-    update(case, integers, lr=0.5, weight_decay=False, grad_scale=np.int64(1))
-    for arrays in (*actual, integers):
-        for name in arrays:
-            assert_same_bits(arrays[name], expected[name], name)
-
-
-@each_counting
-def test_steps_of_any_integer_type(case):
-    expected, actual = (case.arrays((9,), np.float32) for _ in range(2))
-    update(case, expected, step=7)
-    update(case, actual, step=np.int32(7))
-    assert_same_bits(actual["param"], expected["param"])
+def test_numbers_of_numpy_as_hyper_parameters(case):
+    """Python's and NumPy's numbers of one value give the same bits."""
+    defaults = {name: p.default for name, p in inspect.signature(case.rule.oracle).parameters.items()}
+    values = defaults | case.options_at(1)
+    for name in values.keys() & HYPER_PARAMETERS.keys():
+        for kind in {float: "efdg", int: "bhilBHIL", bool: "?"}[type(values[name])]:
+            number = np.dtype(kind).type(values[name])
+            expected, actual = case.arrays((9,), np.float32), case.arrays((9,), np.float32)
+            update(case, expected, **{name: type(values[name])(number)})
+            update(case, actual, **{name: number})
+            for stream in actual:
+                assert_same_bits(actual[stream], expected[stream], f"{name}, {kind}, {stream}")
 
 
 @pytest.mark.parametrize("step", [10**6, 2**40])
-@each_counting
+@pytest.mark.parametrize("case", [one for one in VARIANTS if "step" in one.rule.required], ids=str)
 def test_late_steps(case, step):
     """The corrections go to 1 and nothing overflows."""
     arrays = case.arrays((9,), np.float64)
@@ -348,11 +334,11 @@ def test_late_steps(case, step):
         assert_close(arrays[name], expected[name], 1, name)
 
 
-@each_variant
 @pytest.mark.parametrize("layout", ["C", "transposed column slice", "every second"])
-def test_no_allocation_of_array_size(case, layout):
+def test_no_allocation_of_array_size(layout):
+    case = MOST_STREAMS
     layout = next(one for one in LAYOUTS if one.name == layout)
-    contiguous = case.arrays((1000, 1100), np.float32)
+    contiguous = case.arrays((2000, 1100), np.float32)
     views = {name: layout.place(array)[0] for name, array in contiguous.items()}
     options = {"weight_decay": 0.1, "grad_scale": 2.0}
     update(case, {name: view[:200, :10] for name, view in views.items()}, **options)
@@ -365,9 +351,9 @@ def test_no_allocation_of_array_size(case, layout):
     assert peak < views["param"].nbytes / 4
 
 
-@each_variant
-def test_no_allocation_per_array(case):
+def test_no_allocation_per_array():
     """A list of many arrays needs a few bytes for each, not its size."""
+    case = MOST_STREAMS
     arrays = listed(*(case.arrays((20_000,), np.float32, seed=i) for i in range(50)))
     update(case, arrays)
     tracemalloc.start()
@@ -379,7 +365,7 @@ def test_no_allocation_per_array(case):
     assert peak < sum(param.nbytes for param in arrays["param"]) / 8
 
 
-@each_variant
+@each_number_of_arrays
 def test_concurrent_calls_do_not_disturb_each_other(case):
     tensors = [case.arrays((20_000,), np.float32, seed=i) for i in range(4)]
     expected = [copies(arrays) for arrays in tensors]

@@ -8,25 +8,103 @@ from harness import LAYOUTS, Frozen, assert_same_bits
 from optimizer_harness import (
     STRUCTURES,
     build,
-    each_case,
+    each_variant,
     equal_states,
     named,
     random_arrays,
     saved,
+    set_hyper_parameter,
 )
-from table import BAD_OPTIMIZERS
+from table import HYPER_PARAMETERS, ONE_OPTIMIZER, OPTIMIZER_VARIANTS, refused
 
 import fastopt
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "exception", "word"),
-    [pytest.param(*bad, id=f"{bad[0]}-{bad[1]}".split(" object at")[0]) for bad in BAD_OPTIMIZERS],
-)
-def test_bad_options(name, options, exception, word):
-    # Either of `betas` may be called by the name it has in the kernels.
-    with pytest.raises(exception, match=rf"^{word.removesuffix('s')}.*: expected"):
-        getattr(fastopt, name)(np.zeros(3), **options)
+def having(name):
+    """The variants that have a hyper-parameter."""
+    return [case for case in OPTIMIZER_VARIANTS if name in (*case.numbers, *case.switches)]
+
+
+@pytest.mark.parametrize("name", [name for name in HYPER_PARAMETERS if having(name)])
+def test_bad_hyper_parameter(name):
+    """In the constructor, where the message names it, and later, where the old value stays."""
+    for case in having(name):
+        params = random_arrays(np.float32, 0)
+        opt = build(case, params)
+        before, rule = opt.groups[0].hyper_parameters(), opt.groups[0].rule
+        for value, exception in refused(name):
+            with pytest.raises(exception, match=f"^{name}: expected"):
+                getattr(fastopt, case.name)(params, **case.options_with(name, value))
+            with pytest.raises(exception, match=f"^{name}: expected"):
+                set_hyper_parameter(opt.groups[0], name, value)
+            assert opt.groups[0].hyper_parameters() == before
+            assert opt.groups[0].rule is rule
+
+
+def made(case, name, value):
+    """A group of an optimizer that was made with another value of a hyper-parameter."""
+    return getattr(fastopt, case.name)(np.zeros(3), **case.options_with(name, value)).groups[0]
+
+
+def refusal(call, *arguments):
+    """What a call says against its arguments, or None."""
+    try:
+        call(*arguments)
+    except (AttributeError, TypeError, ValueError) as error:
+        return str(error)
+    return None
+
+
+@each_variant
+def test_what_is_set_is_what_the_constructor_takes(case):
+    """Each number by itself; what does not go together with the others is refused, and the old value stays."""
+    for name in case.numbers:
+        for value in HYPER_PARAMETERS[name][0]:
+            group = build(case, np.zeros(3)).groups[0]
+            before, reason = group.hyper_parameters(), refusal(made, case, name, value)
+            if name in group.rule.states.values() and value != before[name]:
+                reason = f"{name}: expected to stay {before[name]!r}, since the state was made with it"
+            assert refusal(set_hyper_parameter, group, name, value) == reason
+            after = before if reason else made(case, name, value).hyper_parameters()
+            assert group.hyper_parameters() == after
+
+
+@each_variant
+def test_switches_are_set_where_the_states_stay_the_same(case):
+    for name in case.switches:
+        group = build(case, np.zeros(3)).groups[0]
+        old = getattr(group, name)
+        reason = refusal(made, case, name, not old)
+        if reason is None and made(case, name, not old).rule is not group.rule:
+            reason = f"{name}: expected to stay {old}, since the state was made with it"
+        assert refusal(setattr, group, name, not old) == reason
+        assert getattr(group, name) is (old if reason else not old)
+
+
+@pytest.mark.parametrize("pair", [(0.9,), (0.9, 0.9, 0.9), 0.9, "ab", None, {0.9: 0, 0.8: 1}, lambda step: (0.9, 0.9)])
+def test_a_pair_is_two_numbers(pair):
+    opt = fastopt.Adam(np.zeros(3))
+    for attempt in (lambda: fastopt.Adam(np.zeros(3), betas=pair), lambda: setattr(opt.groups[0], "betas", pair)):
+        with pytest.raises(TypeError, match=r"^betas: expected a pair of numbers, got"):
+            attempt()
+    assert opt.groups[0].betas == (0.9, 0.999)
+
+
+def test_the_start_of_a_state_is_no_schedule():
+    with pytest.raises(TypeError, match=r"^initial_accumulator_value: expected a finite number >= 0, got"):
+        fastopt.Adagrad(np.zeros(3), initial_accumulator_value=lambda step: 0.1)
+
+
+@each_variant
+def test_the_mapping_of_states_stays(case):
+    """Assigning to it would have no effect on a step; the arrays themselves may be written to."""
+    opt = build(case, [np.zeros(3)])
+    for name in (*case.states, "another"):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            opt.groups[0].state[name] = (np.ones(3),)
+    with pytest.raises(AttributeError, match=r"^state: expected a hyper-parameter, one of"):
+        opt.groups[0].state = {}
+    assert set(opt.groups[0].state) == set(case.states)
 
 
 BAD_GRADS = {
@@ -63,12 +141,11 @@ BAD_GRADS = {
 }
 
 
-@each_case
 @pytest.mark.parametrize("name", BAD_GRADS)
-def test_bad_gradients_write_nothing_and_do_not_count(case, name):
+def test_bad_gradients_write_nothing_and_do_not_count(name):
     structure = next(one for one in STRUCTURES if one.name == name)
     params = random_arrays(np.float32, 0)
-    opt = build(case, structure.params(params))
+    opt = build(ONE_OPTIMIZER, structure.params(params))
     opt.step(structure.grads(random_arrays(np.float32, 1)))
     for spoil, words in BAD_GRADS[name]:
         before, state = Frozen(*params), saved(opt)
@@ -83,7 +160,7 @@ def test_bad_gradients_write_nothing_and_do_not_count(case, name):
     assert opt.steps == 1
     # The next good step is what it would have been without any of this.
     fresh = random_arrays(np.float32, 0)
-    other = build(case, structure.params(fresh))
+    other = build(ONE_OPTIMIZER, structure.params(fresh))
     for each in (other, other, opt):
         seed = 2 if each is opt else each.steps + 1
         each.step(structure.grads(random_arrays(np.float32, seed)))
@@ -91,12 +168,11 @@ def test_bad_gradients_write_nothing_and_do_not_count(case, name):
         assert_same_bits(one, two)
 
 
-@each_case
-def test_gradients_in_the_parameters_memory_are_refused(case):
+def test_gradients_in_the_parameters_memory_are_refused():
     """In the first step and in later ones, where most of what there is to check is known to be good."""
     memory = np.zeros(60, np.float32)
     params = [memory[:20].reshape(4, 5), memory[20:25], memory[25:55].reshape(5, 6)]
-    opt = build(case, params)
+    opt = build(ONE_OPTIMIZER, params)
     good = random_arrays(np.float32, 1, [param.shape for param in params])
     for steps in (0, 1, 2):
         for grads in (
@@ -120,10 +196,9 @@ def test_gradients_in_the_parameters_memory_are_refused(case):
     opt.step([good[0], memory[55:], good[2]])
 
 
-@each_case
-def test_gradients_may_change_their_layout_between_steps(case):
+def test_gradients_may_change_their_layout_between_steps():
     params, others = ([array.copy() for array in random_arrays(np.float32, 0, [(6, 4), (5,)])] for _ in range(2))
-    opt, other = build(case, params), build(case, others)
+    opt, other = build(ONE_OPTIMIZER, params), build(ONE_OPTIMIZER, others)
     for step, layout in enumerate(LAYOUTS * 2):
         grads = random_arrays(np.float32, step, [(6, 4), (5,)])
         opt.step(grads)
@@ -132,11 +207,10 @@ def test_gradients_may_change_their_layout_between_steps(case):
             assert_same_bits(two, one, layout.name)
 
 
-@each_case
-def test_what_happens_to_the_parameters_between_steps_is_seen(case):
+def test_what_happens_to_the_parameters_between_steps_is_seen():
     """Memory that moved, and memory that may no longer be written."""
     (param,), (other,) = (random_arrays(np.float32, 0, [(6,)]) for _ in range(2))
-    opt, exact = build(case, param), build(case, other)
+    opt, exact = build(ONE_OPTIMIZER, param), build(ONE_OPTIMIZER, other)
     (grad,) = random_arrays(np.float32, 1, [(6,)])
     opt.step(grad)
     exact.step(grad)

@@ -1,14 +1,14 @@
 """Any shape, any view, any cut, any number of threads: the same bits; bad input: not one byte."""
 
+import math
+
 import numpy as np
 import pytest
 from harness import DTYPES, Frozen, assert_same_bits, copies, listed, update
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from table import CASES
-
-import fastopt
+from table import BY_STREAMS, CASES
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
 
@@ -32,7 +32,7 @@ def views(draw, values):
     return view, base
 
 
-@given(st.sampled_from(CASES), shapes, st.sampled_from(DTYPES), st.data())
+@given(st.sampled_from(BY_STREAMS), shapes, st.sampled_from(DTYPES), st.data())
 def test_any_view_is_updated_like_its_copy(case, shape, dtype, data):
     expected = case.arrays(shape, dtype)
     placed = {name: data.draw(views(array), label=name) for name, array in expected.items()}
@@ -47,7 +47,7 @@ def test_any_view_is_updated_like_its_copy(case, shape, dtype, data):
 
 
 @given(
-    st.sampled_from(CASES),
+    st.sampled_from(BY_STREAMS),
     st.integers(0, 3000),
     st.sampled_from(DTYPES),
     st.lists(st.integers(0, 3000), max_size=8),
@@ -63,7 +63,7 @@ def test_any_cut_gives_the_same_bits(case, size, dtype, cuts):
 
 
 @given(
-    st.sampled_from(CASES),
+    st.sampled_from(BY_STREAMS),
     st.sampled_from(DTYPES),
     st.integers(1, 9),
     st.lists(shapes | st.tuples(st.integers(0, 3000)), min_size=1, max_size=4),
@@ -91,7 +91,7 @@ wrong_arrays = {
 
 
 @given(
-    st.sampled_from(CASES),
+    st.sampled_from(BY_STREAMS),
     st.lists(shapes, min_size=1, max_size=4),
     st.sampled_from(DTYPES),
     st.sampled_from(sorted(wrong_arrays)),
@@ -108,40 +108,27 @@ def test_a_bad_array_anywhere_leaves_everything_unwritten(case, shapes, dtype, w
     before.assert_unchanged()
 
 
-@given(
-    st.sampled_from([(rule, *bad) for rule in {c.rule.name: c for c in CASES}.values() for bad in rule.rule.bad]),
-    shapes,
-    st.sampled_from(DTYPES),
-)
-def test_a_bad_number_leaves_everything_unwritten(bad, shape, dtype):
-    case, options, exception, name = bad
-    arrays = case.arrays(shape, dtype)
-    before = Frozen(*arrays.values())
-    with pytest.raises(exception, match=name):
-        update(case, arrays, 2, **options)
-    before.assert_unchanged()
+# Where the second moments stay clear of 0, at which a root would magnify the rounding.
+in_range = {
+    "alpha": st.floats(0.5, 0.999),
+    "beta1": st.floats(0, 0.999),
+    "beta2": st.floats(0.5, 0.999),
+    "clip_value": st.floats(0.1, math.inf),
+    "dampening": st.floats(0, 1),
+    "eps": st.floats(1e-3, 1),
+    "grad_scale": st.floats(-4, 4),
+    "lr": st.floats(0, 10),
+    "momentum": st.floats(0, 1),
+    "weight_decay": st.floats(0, 1),
+}
 
 
-@given(
-    lr=st.floats(0, 10),
-    momentum=st.floats(0, 1),
-    decay=st.floats(0, 1),
-    scale=st.floats(-4, 4),
-    nesterov=st.booleans(),
-    lr_in_velocity=st.booleans(),
-)
-def test_any_number_in_range_is_taken(lr, momentum, decay, scale, nesterov, lr_in_velocity):
-    param, grad, buffer = np.ones((3, 5))
-    fastopt.kernels.momentum(
-        param,
-        grad,
-        buffer,
-        lr=lr,
-        momentum=momentum,
-        weight_decay=decay,
-        grad_scale=scale,
-        nesterov=nesterov,
-        lr_in_velocity=lr_in_velocity,
-    )
-    assert np.isfinite(param).all()
-    assert np.isfinite(buffer).all()
+@given(st.sampled_from(CASES), st.data())
+def test_any_number_in_range_follows_the_oracle(case, data):
+    """Beside the switches of a case, whatever the numbers."""
+    arrays = case.arrays((9,), np.float64)
+    options = {name: data.draw(in_range[name], label=name) for name in case.options_at(1) if name in in_range}
+    expected = case.expected(arrays, 1, **options)
+    update(case, arrays, 1, **options)
+    for name, values in expected.items():
+        np.testing.assert_allclose(arrays[name], values, rtol=1e-9, atol=1e-9, err_msg=name)

@@ -42,10 +42,10 @@ def misplaced(grad_scale, clip_value, step, lr):
 @pytest.mark.parametrize(
     ("scalars", "states", "message"),
     [
-        (few, {}, "sgd: expected 4 scalars, got 2 of few"),
+        (few, {}, "sgd: expected 5 scalars, got 2 of few"),
         (unnamed, {}, r"unnamed: expected arguments that have a range in CHECKS, got \['speed'\]"),
         (misplaced, {}, "misplaced: expected arguments that end with"),
-        (loops.sgd_scalars, {"sum": 0.0}, "sgd: expected 3 scalars, got 4"),
+        (loops.sgd_scalars, {"sum": 0.0}, "sgd: expected 4 scalars, got 5"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(scalars, states, message):

@@ -8,7 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from harness import assert_same_bits, run_python
+from harness import assert_same_bits, in_threads, run_python
+from optimizer_harness import build
+from table import ONE_OPTIMIZER, OPTIMIZER_VARIANTS
 
 import fastopt
 from fastopt import kernels
@@ -18,27 +20,6 @@ from fastopt.kernels._step import bind
 THREADS = 4
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="fork is a Unix call")
-
-
-def in_threads(*calls):
-    """Call all at the same moment, each in a thread of its own, and raise what the first of them raised."""
-    start, errors = threading.Barrier(len(calls)), []
-
-    def run(call):
-        start.wait()
-        try:
-            call()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a thread hangs"
-    if errors:
-        raise errors[0]
 
 
 @pytest.fixture
@@ -53,10 +34,10 @@ def switch_often():
 class Training:
     """An optimizer over two arrays, whose gradients depend on the parameters."""
 
-    def __init__(self, make, seed, size=3001):
+    def __init__(self, case, seed, size=3001):
         rng = np.random.default_rng(seed)
         self.params = [rng.normal(size=size), rng.normal(size=(size // 7, 7)).astype(np.float32)]
-        self.opt = make(self.params)
+        self.opt = build(case, self.params)
 
     def run(self, steps=30):
         for _ in range(steps):
@@ -71,22 +52,14 @@ class Training:
         ]
 
 
-MAKERS = (
-    lambda params: fastopt.SGD(params, lr=0.1, momentum=0.9),
-    lambda params: fastopt.Adagrad(params, lr=0.1),
-    lambda params: fastopt.RMSprop(params, lr=0.01, centered=True, momentum=0.9),
-    lambda params: fastopt.AdamW(params, lr=0.01, amsgrad=True),
-)
-
-
 @pytest.mark.parametrize("pool_threads", [1, 2])
 def test_optimizers_in_threads_of_their_own(set_threads, share_all, switch_often, pool_threads):
     set_threads(pool_threads)
-    together = [Training(make, seed) for seed, make in enumerate(MAKERS)]
+    together = [Training(case, seed) for seed, case in enumerate(OPTIMIZER_VARIANTS)]
     in_threads(*(training.run for training in together))
-    for seed, (make, training) in enumerate(zip(MAKERS, together, strict=True)):
-        for actual, expected in zip(training.arrays, Training(make, seed).run().arrays, strict=True):
-            assert_same_bits(actual, expected, type(training.opt).__name__)
+    for seed, (case, training) in enumerate(zip(OPTIMIZER_VARIANTS, together, strict=True)):
+        for actual, expected in zip(training.arrays, Training(case, seed).run().arrays, strict=True):
+            assert_same_bits(actual, expected, str(case))
 
 
 @pytest.mark.parametrize("pool_threads", [1, 2])
@@ -111,7 +84,7 @@ def test_one_optimizer_in_several_threads(set_threads, share_all, switch_often, 
 
 def test_number_of_threads_changes_during_steps(set_threads, share_all, switch_often):
     set_threads(2)
-    changed = Training(MAKERS[-1], 0)
+    changed = Training(ONE_OPTIMIZER, 0)
 
     def change():
         for n in (1, 3, 2, 4) * 10:
@@ -119,7 +92,7 @@ def test_number_of_threads_changes_during_steps(set_threads, share_all, switch_o
             time.sleep(1e-3)
 
     in_threads(changed.run, change)
-    for actual, expected in zip(changed.arrays, Training(MAKERS[-1], 0).run().arrays, strict=True):
+    for actual, expected in zip(changed.arrays, Training(ONE_OPTIMIZER, 0).run().arrays, strict=True):
         assert_same_bits(actual, expected)
 
 
@@ -138,7 +111,7 @@ def test_a_step_shared_by_threads_does_everything_once(length):
     params, grads = [np.zeros(3000), np.zeros(1000, np.float32)], [np.ones(3000), np.ones(1000, np.float32)]
     counter = np.zeros(1, np.int64)
     bound = _backend.active.bind(((rules.SGD, (params, grads)),))
-    bound.load(((0.5, 0.0, 1.0, np.inf, 1),))
+    bound.load(((0.5, 0.0, False, 1.0, np.inf, 1),))
     for step in range(1, 11):
         shared = bound.share(length, counter)
         in_threads(shared.take, shared.take, shared.finish)
@@ -274,7 +247,7 @@ def test_a_range_of_strided_arrays_leaves_the_others_alone(monkeypatch):
 
     with _backend.using("numpy"):
         bound = bind([(rules.SGD, ([param], [np.ones(20_000)]))], [[""]])
-        bound.load(((0.5, 0.0, 1.0, np.inf, 1),))
+        bound.load(((0.5, 0.0, False, 1.0, np.inf, 1),))
         monkeypatch.setattr(np, "nditer", nditer)
         bound.run_range(9000, 20_000)
     assert (param[:9000] == 7.0).all()
@@ -292,7 +265,7 @@ def test_norm_in_several_threads(set_threads, monkeypatch):
 
 def test_an_error_in_one_thread_leaves_the_others_alone(set_threads, share_all):
     set_threads(2)
-    good, bad = Training(MAKERS[0], 0), Training(MAKERS[0], 1)
+    good, bad = Training(ONE_OPTIMIZER, 0), Training(ONE_OPTIMIZER, 1)
 
     def fail():
         for _ in range(30):
@@ -301,7 +274,7 @@ def test_an_error_in_one_thread_leaves_the_others_alone(set_threads, share_all):
 
     in_threads(good.run, fail)
     assert (good.opt.steps, bad.opt.steps) == (30, 0)
-    for actual, expected in zip(good.arrays, Training(MAKERS[0], 0).run().arrays, strict=True):
+    for actual, expected in zip(good.arrays, Training(ONE_OPTIMIZER, 0).run().arrays, strict=True):
         assert_same_bits(actual, expected)
 
 

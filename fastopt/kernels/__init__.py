@@ -16,8 +16,8 @@ All arguments are checked before the first element is written. Every function ra
 In the formulas ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``. `grad_scale` (finite) serves
 clipping by the norm (`clip_grad_norm`), loss scaling and, with -1, maximization; `clip_value` (>= 0) bounds the
 absolute value of each element, as PyTorch's ``clip_grad_value_`` does; `weight_decay` (>= 0) is the L2 penalty's,
-unless it is `decoupled`: then ``p -= lr * weight_decay * p`` before the update, and g is without it. All of them are part
-of the one pass over the arrays.
+unless it is `decoupled`: then ``p -= lr * weight_decay * p`` before the update, and g is without it. All of them are
+part of the one pass over the arrays.
 """
 
 from collections.abc import Sequence

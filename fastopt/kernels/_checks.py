@@ -30,12 +30,17 @@ class _Span(NamedTuple):
     written: bool
 
 
-def as_array(value: Any, label: str) -> Array:
+def as_array(value: Any, label: str, *, written: bool = True) -> Array:
     """Return the memory of `value` as a plain ndarray, without a copy.
 
     Accepted are NumPy arrays (a subclass as its plain base), objects with the buffer protocol, and objects that speak
-    DLPack, such as CPU tensors.
+    DLPack, such as CPU tensors; where nothing is written, also NumPy's scalars, which it makes of arrays without axes
+    wherever it computes with them.
     """
+    if isinstance(value, np.generic) and not written:
+        scalar = np.array(value)
+        scalar.flags.writeable = False
+        return scalar
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{label}: expected an array without a mask, got {type(value).__name__}")
     if isinstance(value, np.ndarray):
@@ -60,15 +65,16 @@ def as_streams(names: Sequence[str], values: Sequence[object]) -> tuple[list[lis
         for name, found in zip(names, lists, strict=True):
             if found is not None:
                 raise TypeError(f"{name}: expected one array like {names[0]}, got a {type(found).__name__}")
-        return [[as_array(value, name)] for name, value in zip(names, values, strict=True)], [""]
+        return [[as_array(value, names[s], written=s != GRAD)] for s, value in enumerate(values)], [""]
     suffixes = [f"[{i}]" for i in range(len(lists[0]))]
     streams = []
-    for name, found, value in zip(names, lists, values, strict=True):
+    for s, (name, found, value) in enumerate(zip(names, lists, values, strict=True)):
         if found is None:
             raise TypeError(f"{name}: expected a list of arrays like {names[0]}, got {type(value).__name__}")
         if len(found) != len(suffixes):
             raise ValueError(f"{name}: expected {len(suffixes)} arrays like {names[0]}, got {len(found)}")
-        streams.append([as_array(item, name + suffix) for item, suffix in zip(found, suffixes, strict=True)])
+        labelled = zip(found, suffixes, strict=True)
+        streams.append([as_array(item, name + suffix, written=s != GRAD) for item, suffix in labelled])
     return streams, suffixes
 
 

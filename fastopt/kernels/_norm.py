@@ -101,7 +101,7 @@ def _gradients(grad: Any) -> tuple[Array, ...]:
         labelled = [(f"grad[{i}]", value) for i, value in enumerate(grad)]
     else:
         labelled = [("grad", grad)]
-    arrays = tuple(as_array(value, label) for label, value in labelled)
+    arrays = tuple(as_array(value, label, written=False) for label, value in labelled)
     for (label, _), array in zip(labelled, arrays, strict=True):
         check_dtype(array, label)
     return arrays
