@@ -90,6 +90,18 @@ def wheels(session: nox.Session) -> None:
 
 
 @nox.session
+def frozen(session: nox.Session) -> None:
+    """Freeze the command with PyInstaller, and run it."""
+    session.install(".[train]", "pyinstaller>=6", env={"FASTOPT_BUILD": "required"})
+    main = Path("fastopt", "__main__.py").resolve()
+    session.chdir(session.create_tmp())
+    session.run("pyinstaller", "--noconfirm", "--log-level", "WARN", "--name", "fastopt", main)
+    command = str(Path("dist", "fastopt", "fastopt").resolve())
+    for words in (["info"], ["train", "spiral", "--epochs", "5"], ["bench", "--help"]):
+        session.run(command, *words, external=True)
+
+
+@nox.session
 def sanitize(session: nox.Session) -> None:
     """Run the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer (GCC, Linux)."""
     group(session, "kernel-tests")

@@ -176,6 +176,15 @@ class DescentResult:
         return minimum if near.all() else None
 
     @property
+    def arrival(self) -> int | None:
+        """Steps after which it stays at the minimum in which it came to rest, or None while it moves."""
+        minimum = self.settled
+        if minimum is None:
+            return None
+        away = np.flatnonzero(np.abs(self.x - minimum) > TOLERANCE)
+        return int(away[-1]) + 1 if len(away) else 0
+
+    @property
     def steps_needed(self) -> int | None:
         """Steps after which it stays at the global minimum, or None if it does not."""
         away = np.flatnonzero(~(np.abs(self.x - self.function.minimum) <= TOLERANCE))
@@ -195,21 +204,25 @@ class DescentResult:
 
 
 def named_round(name: str) -> Round:
-    """Find one of `ROUNDS` by its name, in any case, with blanks or hyphens.
+    """Find one of `ROUNDS` by its name, in any case, with blanks or hyphens, or by its number from 1.
 
     Raises
     ------
     ValueError
-        If there is none of this name.
+        If there is none of this name or number.
 
     Examples
     --------
     >>> named_round("too-high").label
     'SGD: lr 2.5, momentum 0.9'
+    >>> named_round("7").name
+    'best'
     """
     wanted = name.strip().lower().replace("-", " ").replace("_", " ")
+    by_number = {str(number): known for number, known in enumerate(ROUNDS, start=1)}
+    wanted = by_number.get(wanted, wanted)
     if wanted not in ROUNDS:
-        raise ValueError(f"round: expected one of {', '.join(ROUNDS)}, got {name!r}")
+        raise ValueError(f"round: expected one of {', '.join(ROUNDS)}, or 1 to {len(ROUNDS)}, got {name!r}")
     return ROUNDS[wanted]
 
 
@@ -225,7 +238,7 @@ def descend(
     Parameters
     ----------
     settings : str or Round
-        Name of one of `ROUNDS`, or an optimizer with its own settings.
+        Name or number of one of `ROUNDS`, or an optimizer with its own settings.
     start : float
         Position of the first step.
     steps : int, optional

@@ -295,6 +295,29 @@ def test_progress_bar_without_a_terminal():
     assert out.getvalue() == ""
 
 
+def test_progress_bar_in_a_notebook_without_widgets(monkeypatch):
+    console = pytest.importorskip("rich.console", reason="ProgressBar is drawn by rich")
+    shown = []
+
+    class Handle:
+        def update(self, bar):
+            shown.append(bar._repr_mimebundle_((), ())["text/plain"])
+
+    def display(bar, display_id):
+        assert display_id
+        return Handle()
+
+    monkeypatch.setattr(console, "_is_jupyter", lambda: True)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    for name in ("IPython", "IPython.display"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(display=display))
+    out = io.StringIO()
+    train([ProgressBar(per_epoch=True, file=out)], epochs=3, batch_size=1)
+    assert "epoch 3/3" in shown[-1]
+    assert re.search(r"loss 0\.\d{3}, acc [01]\.\d{3}, lr 0\.1", shown[-1])
+    assert out.getvalue().count("epoch: ") == 3
+
+
 def test_progress_bar_gives_the_terminal_back_when_the_run_fails(monkeypatch):
     pytest.importorskip("rich", reason="ProgressBar is drawn by rich")
     monkeypatch.setenv("TERM", "xterm")

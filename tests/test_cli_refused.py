@@ -126,6 +126,8 @@ REFUSED = [
     ("schedule piecewise-constant --values=--", "argument --values: expected a value, got '--'"),
     ("descend --steps 99999999999999999999", "--steps: expected a whole number <= 1000000, got '9999"),
     ("descend nosuch", "round: expected one of too small, still too small"),
+    ("descend 10", ", exploding, or 1 to 9, got '10'"),
+    ("descend 3 --optimizer sgd", "--optimizer: needs --lr"),
     ("descend good --lr 0.1", "--lr: the settings of the round 'good' are fixed"),
     ("descend --optimizer adam --lr 1 --momentum 0.5", "--momentum: adam has no such setting"),
     ("descend --momentum 0.5", "--momentum: needs --lr"),

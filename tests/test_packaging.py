@@ -328,11 +328,14 @@ def test_kernels_that_do_not_load_are_said_to_be_so():
 
 def test_tools_that_freeze_programs_find_the_modules():
     """They read imports from the bytecode, as the standard library's finder does, which calls bad what is not there."""
-    finder = ModuleFinder([str(Path(fastopt.__file__).parents[1])], excludes=["numpy"])
-    finder.import_hook("fastopt")
+    package = Path(fastopt.__file__).parent
+    finder = ModuleFinder([str(package.parent)], excludes=["numpy"])
+    finder.import_hook("fastopt.__main__")
     names = finder.modules.keys() | finder.badmodules.keys()
     backends = {f"fastopt.kernels._{name}" for name in _backend.BACKENDS}
-    assert {*backends, "fastopt.schedules"} <= names
+    commands = {f"fastopt.cli.{path.stem}" for path in package.glob("cli/[a-z]*.py")}
+    assert "fastopt.cli.info" in commands
+    assert {*backends, *commands, "fastopt.bench", "fastopt.nn", "fastopt.plots", "fastopt.schedules"} <= names
 
 
 def test_zip_archive_runs_a_fallback_and_says_so(tmp_path, monkeypatch):

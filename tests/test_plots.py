@@ -436,6 +436,301 @@ def test_path_of_a_descent_is_drawn() -> None:
     np.testing.assert_array_equal(y, result.function.derivative(np.asarray(x)))
 
 
+# Samples of any type.
+
+
+class Asked:
+    """Keeps what it is asked, and knows nothing."""
+
+    def __init__(self, outputs: int) -> None:
+        self.outputs = outputs
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        self.grid = np.array(X)
+        return np.full((len(X), self.outputs), 1 / self.outputs)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "float16", "float64"])
+def test_grids_lie_between_samples_of_any_type(dtype: str) -> None:
+    X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=dtype), np.array([0, 1, 1, 0])
+    net = Asked(2)
+    figure = plots.decision_regions(net, X, y, resolution=50)
+    # A margin of 6 % on both sides, in 49 equal steps.
+    for column in net.grid.T:
+        np.testing.assert_allclose(np.unique(column), np.linspace(-0.06, 1.06, 50), atol=1e-5)
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[0, 0], [1, 1]])
+    curve = Asked(1)
+    plots.fitted_curve(curve, X[:2, 1:], y[:2])
+    np.testing.assert_allclose(curve.grid[:, 0], np.linspace(-0.03, 1.03, 500), atol=1e-6)
+
+
+def test_films_of_whole_numbers_have_a_fine_grid() -> None:
+    for outputs, loss, X in (
+        (2, nn.SoftmaxCrossEntropy(), np.array([[0, 0], [0, 1], [1, 0], [1, 1]])),
+        (1, nn.MeanSquaredError(), np.array([[0], [1], [2], [3]])),
+    ):
+        net = nn.Network([nn.Dense(X.shape[1], outputs)], loss=loss)
+        recorded = plots.Film(X, np.array([0, 1, 1, 0]), resolution=20)
+        net.fit(X, [0, 1, 1, 0], optimizer=fastopt.Adam(net.params), epochs=1, callbacks=[recorded])
+        assert len(np.unique(recorded.x1)) == len(recorded.x1) >= 20
+
+
+# What is learnt follows from the loss.
+
+
+def panel_titles(figure: Figure) -> list[str]:
+    return [title for ax in figure.axes if (title := ax.get_title(loc="left"))]
+
+
+CURVE, REGIONS, NEITHER = ["Fitted curve"], ["Decision regions"], []
+PRICES = np.array([200_000, 215_000, 190_000, 260_000])
+TASKS = [
+    (nn.MeanSquaredError(), 1, 1, PRICES, CURVE),
+    (nn.MeanAbsoluteError(), 1, 1, np.array([0, 1, 1, 0]), CURVE),
+    (nn.MeanSquaredError(), 2, 1, PRICES, NEITHER),
+    (nn.MeanSquaredError(), 1, 2, np.eye(4)[:, :2], NEITHER),
+    (nn.BinaryCrossEntropy(), 2, 1, np.array([0.0, 1.0, 1.0, 0.0]), REGIONS),
+    (nn.BinaryCrossEntropy(), 2, 1, np.array([[0.05], [0.95], [0.95], [0.05]]), REGIONS),
+    (nn.BinaryCrossEntropy(), 2, 3, np.array([[0, 1, 1], [1, 1, 1], [0, 0, 0], [1, 0, 0]]), NEITHER),
+    (nn.SoftmaxCrossEntropy(), 2, 3, np.array([0, 1, 2, 0], dtype=np.uint8), REGIONS),
+    (nn.SoftmaxCrossEntropy(), 2, 3, np.eye(3)[[0, 1, 2, 0]], REGIONS),
+    (nn.SoftmaxCrossEntropy(), 1, 3, np.array([0, 1, 2, 0]), NEITHER),
+]
+
+
+@pytest.mark.parametrize(("loss", "features", "outputs", "y", "expected"), TASKS)
+def test_what_is_drawn_follows_from_the_loss(
+    loss: nn.Loss, features: int, outputs: int, y: np.ndarray, expected: list[str]
+) -> None:
+    X = np.arange(4 * features).reshape(4, features) % 3
+    net = nn.Network([nn.Dense(features, outputs)], loss=loss)
+    recorded = plots.Film(X, y, resolution=5)
+    history = net.fit(X, y, optimizer=fastopt.Adam(net.params), epochs=1, callbacks=[recorded])
+    assert panel_titles(plots.training_report(net, X, y, history)) == (expected or [])
+    film = plots.film(recorded)
+    assert [title for title in panel_titles(film.figure) if title in (*CURVE, *REGIONS)] == expected
+
+
+def test_without_a_loss_targets_that_fit_the_outputs_are_classes() -> None:
+    X = SPIRAL.X
+    assert panel_titles(plots.training_report(Linear(), X, SPIRAL.y, HISTORY)) == REGIONS
+    assert panel_titles(plots.training_report(Linear(), X, 100 * SPIRAL.y, HISTORY)) == NEITHER
+    assert panel_titles(plots.training_report(Square(), X[:, :1], 100 * SPIRAL.y, HISTORY)) == CURVE
+
+
+def test_one_hot_rows_are_classes() -> None:
+    rows = np.eye(3)[SPIRAL.y]
+    by_number, by_row = (plots.decision_regions(Linear(), SPIRAL.X, y).axes[0] for y in (SPIRAL.y, rows))
+    for a, b in zip(by_number.lines, by_row.lines, strict=True):
+        np.testing.assert_array_equal(a.get_xydata(), b.get_xydata())
+    matrix = plots.confusion_matrix(np.eye(2)[[0, 0, 1]], [[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]]).axes[0]
+    np.testing.assert_allclose(np.asarray(matrix.images[0].get_array()), [[0.5, 0.5], [0, 1]])
+    worst = [
+        plots.worst_mistakes(IMAGES, y, SHARES, image_shape=(2, 3)).axes[0].get_title()
+        for y in (LABELS, np.eye(3)[LABELS])
+    ]
+    assert worst[0] == worst[1]
+
+
+def test_mistakes_of_a_network_with_one_output() -> None:
+    figure = plots.worst_mistakes(IMAGES[:2], [0, 1], np.array([[0.9], [0.8]]), image_shape=(2, 3))
+    assert figure.axes[0].get_title() == "0\ntaken for 1\n90.0% sure"
+    assert figure.get_suptitle() == "The worst mistakes: 1 of 1 mistakes in 2 pictures"
+
+
+# Text stands as it is.
+
+
+TEXTS = ["_$\\frac{$ %s שלום 雪", "a\tb \x1b[0m \udcff", 60 * "long"]
+
+
+def texts_of(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_visible()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+def test_text_is_text_in_every_picture(text: str, tmp_png: Path) -> None:
+    round_ = descent.Round(text, {"lr": 0.1}, steps=3)
+    one, two = (descent.descend(name) for name in (round_, "best"))
+    line = plots.measure_line(small_net(), SPIRAL.X, SPIRAL.y, points=3)
+    shown = text.encode(errors="backslashreplace").decode().replace("\t", " ").replace("\x1b", " ")
+    named = " ".join(shown.split())
+    figures = [
+        (plots.decision_regions(Linear(), SPIRAL.X, SPIRAL.y, classes=("a", text), title=text), {named, shown}),
+        (plots.fitted_curve(Square(), SPIRAL.X[:, :1], SPIRAL.X[:, 1], title=text), {shown}),
+        (plots.training_curves(HISTORY, title=text), {shown}),
+        (plots.training_report(Linear(), SPIRAL.X, SPIRAL.y, HISTORY, classes=("a", text), title=text), {named, shown}),
+        (plots.confusion_matrix(LABELS, LABELS, classes=("a", text)), {named}),
+        (plots.worst_mistakes(IMAGES, LABELS, SHARES, image_shape=(2, 3), classes=("a", text), title=text), set()),
+        (plots.compare({"a": RUNS["sgd"], text: RUNS["adam"]}, title=text), {named, shown}),
+        (plots.loss_line({"a": line, text: line}, title=text), {named, shown}),
+        (plots.loss_surface(surface(path=False), title=text), {shown}),
+        (plots.lr_range(RANGE, title=text), {shown}),
+        (plots.rescues([1.0, 0.5], [], title=text), {f"{shown}: 0 rescues"}),
+        (plots.ensemble([0.8], [0.8], quantity=text, title=text), {shown}),
+        (plots.schedule(schedules.Constant(0.1), 3, title=text), {shown}),
+        (plots.schedules({text: schedules.Constant(0.1)}, 3, title=text), {shown}),
+        (plots.descent(one, title=text), {f"{shown}\n"}),
+        (plots.descents([one, two], title=text), {shown, f"{shown}\n\n"}),
+        (plots.film(trained_film(classes=("a", text)), title=text).figure, {named}),
+    ]
+    for figure, expected in figures:
+        plots.save(figure, tmp_png, dpi=40)
+        if len(text) < 100:
+            assert expected <= set(texts_of(figure))
+        else:
+            assert text not in texts_of(figure)
+            assert any(words.startswith("longlong") and "…" in words for words in texts_of(figure))
+
+
+def test_all_names_are_in_the_legend() -> None:
+    ax = plots.decision_regions(Linear(), SPIRAL.X, SPIRAL.y, classes=("_neg", "two\nlines", "_pos")).axes[0]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["_neg", "two lines", "_pos"]
+
+
+# Sizes are bounded.
+
+
+def lies_inside(figure: Figure) -> bool:
+    """Whether all legends and titles are in the picture."""
+    figure.draw_without_rendering()
+    width, height = figure.canvas.get_width_height()
+    boxes = [ax._left_title.get_window_extent() for ax in visible(figure)]  # type: ignore[attr-defined]
+    boxes += [legend.get_window_extent() for legend in figure.findobj(matplotlib.legend.Legend)]
+    return all(b.x0 > -1 and b.y0 > -1 and b.x1 < width + 1 and b.y1 < height + 1 for b in boxes if b.width > 0)
+
+
+LONG = [f"$class_{k}$ with a long name, {'x' * k}" for k in range(300)]
+
+
+@pytest.mark.parametrize("classes", [17, 60, 300])
+def test_pictures_of_many_classes_are_bounded(classes: int, tmp_png: Path) -> None:
+    X, y = np.random.default_rng(0).normal(size=(600, 2)), np.arange(600) % classes
+    net = Linear(classes)
+    figures = [
+        plots.decision_regions(net, X, y, classes=LONG),
+        plots.training_report(net, X, y, HISTORY, classes=LONG),
+        plots.confusion_matrix(y, (y + 1) % classes, classes=LONG, title="long " * 60),
+        plots.compare(dict.fromkeys(LONG[:classes], RUNS["adam"])),
+    ]
+    for figure in figures:
+        plots.save(figure, tmp_png, dpi=40)
+        assert max(figure.get_size_inches()) < 16
+        assert lies_inside(figure)
+        assert len(figure.findobj(matplotlib.text.Text)) < 1200
+    legends = [figures[0].axes[0].get_legend(), figures[3].legends[0]]
+    for legend in legends:
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()][15:] == [f"and {classes - 15} more"]
+    drawn = sum(len(line.get_xdata()) for line in figures[0].axes[0].lines)  # type: ignore[arg-type]
+    assert drawn == len(X)
+
+
+def test_regions_of_many_classes_are_those_of_the_network() -> None:
+    X, y = np.random.default_rng(0).normal(size=(600, 2)), np.arange(600) % 40
+    net = Linear(40)
+    ax = plots.decision_regions(net, X, y, resolution=60).axes[0]
+    image = np.asarray(ax.images[0].get_array())
+    x0, x1, y0, y1 = ax.images[0].get_extent()
+    grid = np.stack(np.meshgrid(np.linspace(x0, x1, 60), np.linspace(y0, y1, 60)), axis=-1)
+    best = net.predict(grid.reshape(-1, 2)).argmax(axis=1).reshape(60, 60)
+    border = np.zeros((60, 60), bool)
+    border[:, :-1] |= best[:, :-1] != best[:, 1:]
+    border[:-1] |= best[:-1] != best[1:]
+    np.testing.assert_array_equal((image == 0).all(axis=2), border)
+    # The colour of a class, less white.
+    hues = {
+        k: (1 - image[(best == k) & ~border]) / (1 - image[(best == k) & ~border]).max(axis=1, keepdims=True)
+        for k in np.unique(best)
+    }
+    colours = 1 - np.array([matplotlib.colors.to_rgb(colour) for colour in plots._style.COLOURS])
+    for k, hue in hues.items():
+        expected = colours[k % len(colours)] / colours[k % len(colours)].max()
+        np.testing.assert_allclose(hue, np.broadcast_to(expected, hue.shape), atol=1e-6)
+
+
+def test_many_samples_are_thinned_out_evenly() -> None:
+    X, y = np.random.default_rng(0).normal(size=(60_000, 2)), np.arange(60_000) % 3
+    lines = plots.decision_regions(Linear(), X, y, resolution=5).axes[0].lines
+    for k, line in enumerate(lines[:3]):  # every fourth of 20,000
+        np.testing.assert_array_equal(line.get_xydata(), X[y == k][::4])
+    curve = plots.fitted_curve(Square(), X[:, :1], X[:, 1]).axes[0].lines[0]
+    np.testing.assert_array_equal(curve.get_xdata(), X[::12, 0])
+
+
+def test_a_confusion_matrix_of_many_classes_shows_the_mistakes() -> None:
+    y = np.repeat(np.arange(100), 4)
+    predicted = y.copy()
+    predicted[[281, 282]] = 90  # 2 of the 4 of class 70
+    ax = plots.confusion_matrix(y, predicted).axes[0]
+    shown = [int(label.get_text()) for label in ax.get_yticklabels()]
+    assert len(shown) == 30
+    assert {70, 90} <= set(shown)
+    shares = np.asarray(ax.images[0].get_array())
+    assert shares[shown.index(70), shown.index(90)] == 0.5
+    assert ax.get_title(loc="left") == "Confusion matrix, accuracy 99.5%\n30 of 100 classes, those in most mistakes"
+
+
+def test_a_film_of_a_deep_network_shows_its_ends() -> None:
+    net = nn.Network(
+        [nn.Dense(2, 300), *(nn.Dense(300, 300) for _ in range(9)), nn.Dense(300, 3)], loss=nn.SoftmaxCrossEntropy()
+    )
+    recorded = plots.Film(SPIRAL.X, SPIRAL.y, resolution=5)
+    net.fit(SPIRAL.X, SPIRAL.y, optimizer=fastopt.SGD(net.params, lr=0.0), epochs=1, callbacks=[recorded])
+    assert {values.shape for values in recorded.frames[0].params} == {(2, 300), (1, 300), (100, 300), (3, 300), (1, 3)}
+    figure = plots.film(recorded).figure
+    layers = [title.split(",")[0] for title in panel_titles(figure) if title.startswith("weights")]
+    assert layers == [f"weights of layer {k}" for k in (1, 2, 3, 4, 8, 9, 10, 11)]
+    assert lies_inside(figure)
+
+
+# Descents.
+
+
+def test_colours_run_over_the_steps_until_the_arrival() -> None:
+    result = descent.descend("best", steps=1000)
+    arrival = result.steps_needed
+    assert arrival is not None
+    top = plots.descent(result).axes[0]
+    colours = np.asarray(top.collections[0].get_facecolor())
+    assert len(np.unique(colours[: arrival + 1], axis=0)) > 0.9 * arrival
+    assert len(np.unique(colours[arrival:], axis=0)) == 1
+
+
+@pytest.mark.parametrize("start", [-10.5, 3.0])
+def test_all_of_an_explosion_is_on_the_canvas(start: float) -> None:
+    result = descent.descend("exploding", start=start)
+    for figure in (plots.descent(result), plots.descents([result])):
+        figure.draw_without_rendering()
+        ax = figure.axes[0]
+        points = ax.transAxes.inverted().transform(ax.transData.transform(np.stack([result.x, result.f], 1)))
+        assert (points > 0).all()
+        assert (points < 1).all()
+        # and apart: the last ten are not all in a corner
+        assert np.ptp(points[-10:, 1]) > 0.2
+
+
+# In a notebook.
+
+
+def test_figures_and_films_show_themselves_in_a_notebook() -> None:
+    figure = plots.training_curves(HISTORY, title="雪")
+    assert figure._repr_png_()[:8] == b"\x89PNG\r\n\x1a\n"  # type: ignore[attr-defined]
+    html = plots.Animation(figure, lambda i: None, 2)._repr_html_()
+    assert html.startswith('<img src="data:image/gif;base64,R0lGOD')  # GIF8
+
+
+def test_a_picture_that_fails_leaves_the_old_one(tmp_png: Path) -> None:
+    tmp_png.write_bytes(b"the old one")
+    figure = Figure()
+    figure.text(0, 0, "$\\frac{$")
+    with pytest.raises(ValueError, match="frac"):
+        plots.save(figure, tmp_png)
+    assert tmp_png.read_bytes() == b"the old one"
+
+
 # The loss around a network.
 
 
@@ -571,6 +866,20 @@ def test_film_needs_frames() -> None:
             "X: expected 12 pictures of 3 x 3 pixels",
         ),
         (lambda: plots.schedule(lambda step: 0.1, 0), "steps: expected an integer >= 1, got 0"),
+        (lambda: plots.schedules({}, 3), "schedules: expected at least one schedule"),
+        (lambda: plots.descents([]), "results: expected at least one descent"),
+        (lambda: plots.decision_regions(Linear(), SPIRAL.X, SPIRAL.y + 1), "y: expected classes below 3, .* got 3"),
+        (
+            lambda: plots.decision_regions(Linear(), SPIRAL.X, SPIRAL.y - 1),
+            "y: expected class numbers 0, 1, 2, .*, got -1",
+        ),
+        (lambda: plots.decision_regions(Linear(), SPIRAL.X, SPIRAL.y[1:]), "y: expected 60 classes, .* got 59"),
+        (lambda: plots.decision_regions(Linear(), SPIRAL.X, SPIRAL.X), "y: expected one class per sample"),
+        (lambda: plots.confusion_matrix([0, 1], [0.5, 1.5]), "predicted: expected class numbers 0, 1, 2, .*, got 0.5"),
+        (
+            lambda: plots.worst_mistakes(IMAGES, LABELS + 2, SHARES, image_shape=(2, 3)),
+            "y: expected classes below 3, got 4",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(draw: Callable[[], Any], message: str) -> None:

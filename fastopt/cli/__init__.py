@@ -1,27 +1,27 @@
 """The command ``fastopt``: a module for each of its commands, with `add_arguments(parser)` and `run(args) -> int`."""
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
+from typing import Any
 
 from fastopt.cli._errors import REFUSED, Parser, make_printable, say, sentence
 from fastopt.kernels import _backend
 
 __all__ = ["main"]
 
-#: Module and summary of each command. Only the module of the command in use is imported.
+#: Summary of each command.
 COMMANDS = {
-    "train": ("fastopt.cli.train", "train a network and show how it went"),
-    "compare": ("fastopt.cli.compare", "train the same network with several optimizers"),
-    "lr-find": ("fastopt.cli.lr_find", "find a good learning rate by a range test"),
-    "schedule": ("fastopt.cli.schedule", "show a learning-rate schedule"),
-    "descend": ("fastopt.cli.descend", "walk down a function of one variable"),
-    "landscape": ("fastopt.cli.landscape", "draw the loss around a network"),
-    "bench": ("fastopt.cli.bench", "measure the kernels against others and against the memory"),
-    "info": ("fastopt.cli.info", "show which kernels run, and versions"),
+    "train": "train a network and show how it went",
+    "compare": "train the same network with several optimizers",
+    "lr-find": "find a good learning rate by a range test",
+    "schedule": "show a learning-rate schedule",
+    "descend": "walk down a function of one variable",
+    "landscape": "draw the loss around a network",
+    "bench": "measure the kernels against others and against the memory",
+    "info": "show which kernels run, and versions",
 }
 
 USAGE = {"train": "[DATA] ", "compare": "[DATA] ", "lr-find": "[DATA] ", "landscape": "[DATA] ", "descend": "[ROUND] "}
@@ -34,6 +34,43 @@ examples:
 
 fastopt COMMAND --help shows the options of a command, with examples.
 """
+
+
+def command_module(name: str) -> Any:
+    """Import the module of a command, and no other. Written out, so that whatever freezes a program finds them all."""
+    match name:
+        case "train":
+            from fastopt.cli import train
+
+            return train
+        case "compare":
+            from fastopt.cli import compare
+
+            return compare
+        case "lr-find":
+            from fastopt.cli import lr_find
+
+            return lr_find
+        case "schedule":
+            from fastopt.cli import schedule
+
+            return schedule
+        case "descend":
+            from fastopt.cli import descend
+
+            return descend
+        case "landscape":
+            from fastopt.cli import landscape
+
+            return landscape
+        case "bench":
+            from fastopt.cli import bench
+
+            return bench
+        case _:
+            from fastopt.cli import info
+
+            return info
 
 
 def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
@@ -51,7 +88,7 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastopt {fastopt.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     wanted = next((word for word in argv if not word.startswith("-")), None)
-    for name, (module, summary) in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         command = commands.add_parser(
             name,
             help=summary,
@@ -61,7 +98,7 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             usage=f"%(prog)s {USAGE[name]}[options]" if name in USAGE else None,
         )
         if name == wanted:
-            importlib.import_module(module).add_arguments(command)
+            command_module(name).add_arguments(command)
     return parser
 
 
@@ -84,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         make_printable()
         if argv[:1] == ["schedule"]:
-            argv[1:] = importlib.import_module("fastopt.cli.schedule").normalize(argv[1:])
+            argv[1:] = command_module("schedule").normalize(argv[1:])
         args = build_parser(argv).parse_args(argv)
         prog = f"fastopt {args.command}"
         code = _run(args)
@@ -113,6 +150,5 @@ def _run(args: argparse.Namespace) -> int:
     backend = nullcontext() if not isinstance(name, str) else _backend.using(name)
     # JSON on standard output stays alone there.
     alone = redirect_stdout(sys.stderr) if getattr(args, "json", None) == "-" else nullcontext()
-    run = importlib.import_module(COMMANDS[args.command][0]).run
     with backend, alone:
-        return int(run(args))
+        return int(command_module(args.command).run(args))

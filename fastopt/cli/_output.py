@@ -8,11 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastopt._extras import require
-from fastopt.cli._errors import UsageError
+from fastopt.cli._errors import REFUSED, UsageError, say, sentence
 
 Progress = Callable[[int, int], None]
 
@@ -34,6 +35,15 @@ def check_file(option: str, path: str, suffixes: Sequence[str] = ()) -> None:
         raise UsageError(f"{option}: {path!r} cannot be written: {error.strerror}") from None
     if not existed:
         file.unlink()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is yet to be drawn: where it goes, and what makes it with `fastopt.plots`."""
+
+    path: Path
+    make: Callable[[Any], Any]
+    label: str = "picture"
 
 
 def check_outputs(args: argparse.Namespace, picture: str | None = None) -> Path | None:
@@ -63,13 +73,45 @@ def check_outputs(args: argparse.Namespace, picture: str | None = None) -> Path 
     return Path(picture)
 
 
+def beside(args: argparse.Namespace, path: Path | None, what: str) -> Path | None:
+    """Check and return the path of a second picture, ``train-what.png`` beside ``train.png``, or None for none.
+
+    Where the first was not asked for by name, the second is left out if it cannot be written.
+    """
+    if path is None:
+        return None
+    second = path.with_name(f"{path.stem}-{what}{path.suffix}")
+    try:
+        check_file("--plot", str(second))
+    except UsageError as error:
+        if args.plot is not None:
+            raise
+        show("no picture", str(error))
+        return None
+    return second
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks, as a title has it."""
+    return " ".join(text.split())
+
+
+def finish(args: argparse.Namespace, result: Mapping[str, Any], pictures: Sequence[Picture] = ()) -> None:
+    """Write the result to where ``--json`` says, then draw; a picture that fails costs nothing else."""
+    write_json(args, {**result, "pictures": [str(picture.path) for picture in pictures]})
+    drawn = [str(picture.path) for picture in pictures if _draw(args, picture)]
+    if len(drawn) < len(pictures) and args.json != "-":
+        write_json(args, {**result, "pictures": drawn})
+
+
 def write_json(args: argparse.Namespace, result: Mapping[str, Any]) -> None:
-    """Write the result to where ``--json`` says."""
+    """Write a result to where ``--json`` says."""
     if args.json is None:
         return
     text = json.dumps(_plain(result), indent=1, allow_nan=False) + "\n"
     if args.json == "-":
         args.stdout.write(text)
+        args.stdout.flush()
     else:
         try:
             Path(args.json).write_text(text, encoding="utf-8")
@@ -129,17 +171,18 @@ def progress(label: str, *, quiet: bool = False) -> Iterator[Progress | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def draw(args: argparse.Namespace, path: Path, picture: Any, label: str = "picture") -> str:
-    """Save a picture and say where it is."""
-    plots = require("fastopt.plots", extra="plots", what="a picture")
-    moving = isinstance(picture, plots.Animation)
-    logging.getLogger("matplotlib.animation").addHandler(logging.NullHandler())  # what it logs, the error says
-    with progress(f"drawing {path.name}", quiet=args.quiet or not moving) as move:
-        plots.save(picture, path, dpi=80 if moving else 150, progress=move)
-    show(label, str(path))
-    return str(path)
+def _draw(args: argparse.Namespace, picture: Picture) -> bool:
+    """Draw and save a picture and say where it is; if that fails, say why and return False."""
+    path, moving = picture.path, picture.label == "animation"
+    try:
+        from fastopt import plots
 
-
-def beside(path: Path, what: str) -> Path:
-    """Name a second picture after the first: ``train.png`` and ``train-what.png``."""
-    return path.with_name(f"{path.stem}-{what}{path.suffix}")
+        logging.getLogger("matplotlib.animation").addHandler(logging.NullHandler())  # what it logs, the error says
+        with progress(f"drawing {path.name}", quiet=not moving or args.quiet) as move:
+            plots.save(picture.make(plots), path, dpi=80 if moving else 150, progress=move)
+    except Exception as error:
+        reason = sentence(error) if isinstance(error, REFUSED) else f"{type(error).__name__}: {error}"
+        say(f"fastopt {args.command}", f"warning: {picture.label} {path} was not drawn: {reason}")
+        return False
+    show(picture.label, str(path))
+    return True

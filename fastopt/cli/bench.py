@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import fastopt
 from fastopt.bench import report
@@ -15,7 +16,7 @@ from fastopt.bench.startup import sizes
 from fastopt.bench.timing import Measurement, measure
 from fastopt.cli import _options
 from fastopt.cli._errors import UsageError
-from fastopt.cli._output import check_outputs, write_json
+from fastopt.cli._output import Picture, check_outputs, finish
 
 # In half a minute: where the others stand, what a call costs, and a real training step.
 QUICK = ("peers", "overhead", "training")
@@ -84,14 +85,19 @@ def run(args: argparse.Namespace) -> int:
     on_disk = sizes() if "startup" in names else {}
     if on_disk:
         _print(report.show_sizes(on_disk))
-    write_json(args, report.as_dict(found, on_disk, level))
-    if picture is not None:
-        from fastopt.plots import save
-        from fastopt.plots._bench import bench
-
-        save(bench(report.curves(found)), picture)
+    finish(
+        args,
+        report.as_dict(found, on_disk, level),
+        [] if picture is None else [Picture(picture, lambda _: _draw(found))],
+    )
     _note(f"measured in {time.perf_counter() - begin:.0f} s")
     return 0
+
+
+def _draw(found: list[Measurement]) -> Any:
+    from fastopt.plots._bench import bench
+
+    return bench(report.curves(found))
 
 
 def _measure_group(name: str, level: Level, threads: int) -> Iterator[list[Measurement]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastopt.cli import _options, _specs
 from fastopt.cli._errors import UsageError, deprecated, sentence
 from fastopt.cli._optimizers import OPTIMIZERS
-from fastopt.cli._output import check_outputs, draw, progress, show, show_table, write_json
+from fastopt.cli._output import Picture, check_outputs, finish, one_line, progress, show, show_table
 from fastopt.cli._setup import (
     Settings,
     describe_data,
@@ -77,14 +77,12 @@ def run(args: argparse.Namespace) -> int:
             results[spec] = _train(settings, dataset, None if move is None else _part(move, i, len(runs)))
     _show(results)
     show("kernels", describe_kernels())
-    pictures = []
     curves = {spec: result["curve"] for spec, result in results.items() if result["curve"]["loss"]}
+    title = f"{one_line(dataset.name)}: the same network from the same start"
+    pictures = []
     if picture is not None and curves:
-        from fastopt import plots
-
-        title = f"{dataset.name}: the same network from the same start"
-        pictures.append(draw(args, picture, plots.compare(curves, title=title)))
-    write_json(args, {"command": "compare", "data": describe_data(dataset), "runs": results, "pictures": pictures})
+        pictures.append(Picture(picture, lambda plots: plots.compare(curves, title=title)))
+    finish(args, {"command": "compare", "data": describe_data(dataset), "runs": results}, pictures)
     if old := next(filter(_specs.is_old, runs), None):
         name, *arguments = old.split(":")
         deprecated("fastopt compare", old, f"{name}:{','.join(arguments)}")

@@ -1,24 +1,31 @@
 """``fastopt descend``: learning rate and momentum in one dimension."""
 
 import argparse
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fastopt.cli import _options, _specs
 from fastopt.cli._errors import UsageError
 from fastopt.cli._optimizers import OPTIMIZERS, having
-from fastopt.cli._output import check_outputs, draw, show_table, write_json
+from fastopt.cli._output import Picture, check_outputs, finish, show_table
+
+if TYPE_CHECKING:
+    from fastopt.descent import Round
 
 EPILOG = """\
 examples:
   fastopt descend
   fastopt descend better --plot better.svg
+  fastopt descend 3 --momentum 0
   fastopt descend --optimizer momentum:lr=0.3,momentum=0.9 --plot own.png --json own.json
 
 A ball walks down x^2/50 + sin(x)^2, a function with a valley every pi of which the one at 0 is the deepest. The rounds
-lead from rates that are far too small to one that explodes: "too small", "still too small",
-"stuck next to the global minimum", "momentum too slow", "good", "better", "best", "too high", "exploding".
-With --animate, a round becomes a moving picture. With --lr, the settings are your own.
+lead from rates that are far too small to one that explodes:
+  1 "too small", 2 "still too small", 3 "stuck next to the global minimum", 4 "momentum too slow",
+  5 "good", 6 "better", 7 "best", 8 "too high", 9 "exploding".
+With --momentum, a round goes another way: 0 is plain gradient descent. With --animate, it becomes a moving picture.
+With --lr, the settings are your own.
 """
 
 PICTURE = "fastopt-descend.png"
@@ -27,7 +34,7 @@ PICTURE = "fastopt-descend.png"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EPILOG
-    parser.add_argument("round", nargs="*", metavar="ROUND", help="a round by name, or all (default)")
+    parser.add_argument("round", nargs="*", metavar="ROUND", help="a round by name or number, or all (default)")
     group = parser.add_argument_group("settings")
     group.add_argument(
         "--optimizer",
@@ -36,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"with a rate: out of {', '.join(OPTIMIZERS)} (momentum), with lr and momentum as arguments if you like",
     )
     group.add_argument("--lr", type=_options.real(), metavar="X", help="learning rate")
-    group.add_argument("--momentum", type=_options.real(below=1), metavar="X", help=f"of {having('momentum')}")
+    group.add_argument(
+        "--momentum", type=_options.real(below=1), metavar="X", help=f"of a round, or of {having('momentum')}"
+    )
     group.add_argument(
         "--start", type=_options.real(-100, below=100), default=-10.5, metavar="X", help="where to begin (-10.5)"
     )
@@ -47,16 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Descend."""
-    from fastopt.descent import ROUNDS, descend, named_round
+    from fastopt.descent import descend
 
     picture = check_outputs(args, PICTURE)
-    name = " ".join(args.round) or "all"
-    own = _own(args)
-    if own is not None and args.round:
-        raise UsageError(f"--lr: the settings of the round {name!r} are fixed")
-    rounds = list(ROUNDS.values()) if name == "all" else [named_round(name)]
-    if own is not None:
-        rounds = [own]
+    rounds = _rounds(args)
     if args.animate is not None and len(rounds) > 1:
         raise UsageError("--animate: expected one ROUND, or --lr, got all rounds")
     results = [descend(chosen, start=args.start, steps=args.steps) for chosen in rounds]
@@ -65,16 +68,6 @@ def run(args: argparse.Namespace) -> int:
         [[result.round.name, result.round.label, result.outcome] for result in results],
         left=True,
     )
-    pictures = []
-    if picture is not None or args.animate is not None:
-        from fastopt import plots
-
-        if picture is not None:
-            figure = plots.descent(results[0]) if len(results) == 1 else plots.descents(results)
-            pictures.append(draw(args, picture, figure))
-        if args.animate is not None:
-            film = plots.descent_animation(results[0])
-            pictures.append(draw(args, Path(args.animate), film, "animation"))
     rows = [
         {
             "round": result.round.name,
@@ -87,12 +80,38 @@ def run(args: argparse.Namespace) -> int:
         }
         for result in results
     ]
-    write_json(args, {"command": "descend", "rounds": rows, "pictures": pictures})
+    pictures = []
+    if picture is not None and len(results) == 1:
+        pictures.append(Picture(picture, lambda plots: plots.descent(results[0])))
+    elif picture is not None:
+        pictures.append(Picture(picture, lambda plots: plots.descents(results)))
+    if args.animate is not None:
+        pictures.append(Picture(Path(args.animate), lambda plots: plots.descent_animation(results[0]), "animation"))
+    finish(args, {"command": "descend", "rounds": rows}, pictures)
     return 0
 
 
-def _own(args: argparse.Namespace) -> Any:
-    """Make a round of the options, or None without them."""
+def _rounds(args: argparse.Namespace) -> "list[Round]":
+    """Return the rounds that are named, or the one that the options describe."""
+    from fastopt.descent import ROUNDS, named_round
+
+    own, name = _own(args), " ".join(args.round) or "all"
+    if own is not None:
+        if args.round:
+            raise UsageError(f"--lr: the settings of the round {name!r} are fixed")
+        return [own]
+    if name == "all":
+        if args.momentum is not None:
+            raise UsageError("--momentum: needs --lr, or one ROUND")
+        return list(ROUNDS.values())
+    chosen = named_round(name)
+    if args.momentum is not None:
+        chosen = dataclasses.replace(chosen, options={**chosen.options, "momentum": args.momentum})
+    return [chosen]
+
+
+def _own(args: argparse.Namespace) -> "Round | None":
+    """Make a round of the options, or None without a rate."""
     from fastopt.descent import Round
 
     given = dict(args.optimizer or {})
@@ -105,9 +124,8 @@ def _own(args: argparse.Namespace) -> Any:
                 raise UsageError(f"--{name}: given twice, by itself and in --optimizer")
             given[name] = value
     if "lr" not in given:
-        for name in ("optimizer", "momentum"):
-            if getattr(args, name) is not None:
-                raise UsageError(f"--{name}: needs --lr")
+        if args.optimizer is not None:
+            raise UsageError("--optimizer: needs --lr")
         return None
     choice = OPTIMIZERS[optimizer]
     if "momentum" in given and "momentum" not in choice.defaults:

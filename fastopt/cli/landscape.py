@@ -5,7 +5,7 @@ import dataclasses
 
 from fastopt.cli import _options
 from fastopt.cli._errors import UsageError
-from fastopt.cli._output import beside, check_outputs, draw, progress, show, write_json
+from fastopt.cli._output import Picture, beside, check_outputs, finish, one_line, progress, show
 from fastopt.cli._setup import (
     describe_data,
     describe_network,
@@ -53,11 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, then look around."""
     picture = check_outputs(args, PICTURE)
+    second = beside(args, picture, "line")
     from fastopt import nn
     from fastopt._extras import require
     from fastopt.cli._callbacks import Path
 
-    plots = require("fastopt.plots", extra="plots", what="fastopt landscape")
+    require("fastopt.plots", extra="plots", what="fastopt landscape")
     settings = resolve(given(args), defaults={"epochs": 1001} if args.source in (None, "spiral") else {})
     dataset = load_data(settings)
     rate = make_rate(settings, dataset)
@@ -91,12 +92,13 @@ def run(args: argparse.Namespace) -> int:
         walked = path.params if args.directions == "path" else None
         surface = nn.measure_surface(net, X, y, path=walked, points=args.points, seed=settings.seed, progress=move)
     line = nn.measure_line(net, X, y, seed=settings.seed)
+    title = f"{one_line(dataset.name)}, {settings.optimizer}: loss around the trained network"
     pictures = []
     if picture is not None:
-        title = f"{dataset.name}, {settings.optimizer}: loss around the trained network"
-        pictures.append(draw(args, picture, plots.loss_surface(surface, title=title)))
-        pictures.append(draw(args, beside(picture, "line"), plots.loss_line({settings.optimizer: line})))
-    write_json(
+        pictures.append(Picture(picture, lambda plots: plots.loss_surface(surface, title=title)))
+    if second is not None:
+        pictures.append(Picture(second, lambda plots: plots.loss_line({settings.optimizer: line})))
+    finish(
         args,
         {
             "command": "landscape",
@@ -105,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
             "training": measured,
             "surface": dataclasses.asdict(surface),
             "line": dataclasses.asdict(line),
-            "pictures": pictures,
         },
+        pictures,
     )
     return 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastopt.cli import _options
 from fastopt.cli._errors import UsageError
-from fastopt.cli._output import check_outputs, draw, progress, show, write_json
+from fastopt.cli._output import Picture, check_outputs, finish, one_line, progress, show
 from fastopt.cli._setup import (
     describe_data,
     describe_kernels,
@@ -113,11 +113,8 @@ def run(args: argparse.Namespace) -> int:
     others = ", ".join(f"{rule} {rate:.2g}" for rule, rate in test.suggestions.items() if rate is not None)
     show("others", others or "none")
     show("kernels", describe_kernels())
-    pictures = []
-    if picture is not None:
-        title = f"{dataset.name}, {settings.optimizer}: learning-rate range test"
-        pictures.append(draw(args, picture, test.plot(title=title, recommended=recommended)))
-    write_json(
+    title = f"{one_line(dataset.name)}, {settings.optimizer}: learning-rate range test"
+    finish(
         args,
         {
             "command": "lr-find",
@@ -129,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
                 "updates": args.verify,
                 "losses": [{"lr": rate, "loss": loss} for rate, loss in verified.items()],
             },
-            "pictures": pictures,
         },
+        [] if picture is None else [Picture(picture, lambda _: test.plot(title=title, recommended=recommended))],
     )
     return 0

@@ -10,7 +10,7 @@ from typing import Any, get_origin, get_type_hints
 from fastopt import schedules
 from fastopt.cli import _options, _specs
 from fastopt.cli._errors import UsageError, deprecated
-from fastopt.cli._output import check_outputs, draw, show, show_table, write_json
+from fastopt.cli._output import Picture, check_outputs, finish, show, show_table
 from fastopt.cli._schedules import (
     CLASSES,
     LENGTHS,
@@ -155,25 +155,21 @@ def _run(args: argparse.Namespace) -> int:
             differences = [f"{rates[step] - rates[before]:+.6g}" for before, step in pairwise(shown)]
             rows = [[*row, difference] for row, difference in zip(rows, ["", *differences], strict=True)]
         show_table(["step", "rate", "difference"][: len(rows[0])], rows)
-    pictures = []
     momentum = None if warmup else getattr(base, "momentum", None)
-    if picture is not None:
-        from fastopt import plots
-
-        pictures.append(
-            draw(args, picture, plots.schedule(schedule, steps, momentum=momentum, log=args.log, title=short(schedule)))
-        )
     result: dict[str, Any] = {
         "command": "schedule",
         "name": name_of(cls),
         "schedule": repr(schedule),
         "option": text_of(base),
         "rates": rates,
-        "pictures": pictures,
     }
     if momentum is not None:
         result["momentum"] = [momentum(step) for step in range(steps)]
-    write_json(args, result)
+    pictures = []
+    if picture is not None:
+        look = {"momentum": momentum, "log": args.log, "title": short(schedule)}
+        pictures.append(Picture(picture, lambda plots: plots.schedule(schedule, steps, **look)))
+    finish(args, result, pictures)
     if old:
         options = ", ".join(_option(name) for name in old)
         written = ",".join(f"{name}={text}" for name, text in {**texts, **old}.items())

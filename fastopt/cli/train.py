@@ -2,12 +2,23 @@
 
 import argparse
 import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastopt.cli import _options
 from fastopt.cli._errors import UsageError, did_you_mean, say, sentence
-from fastopt.cli._output import beside, check_file, check_outputs, draw, has_terminal, show, show_table, write_json
+from fastopt.cli._output import (
+    Picture,
+    beside,
+    check_file,
+    check_outputs,
+    finish,
+    has_terminal,
+    one_line,
+    show,
+    show_table,
+)
 from fastopt.cli._setup import (
     NAMES,
     Settings,
@@ -25,7 +36,7 @@ from fastopt.cli._setup import (
 )
 
 if TYPE_CHECKING:
-    from fastopt.nn import Training
+    from fastopt.nn import History, Training
 
 EXAMPLES = """\
 examples:
@@ -182,8 +193,19 @@ class _Run:
             raise UsageError("--early-stopping: needs validation data, got --no-validate")
         self.classify = self.data.task == "classification"
         self.ensembles: dict[str, Any] | None = None
-        self.pictures: list[str] = []
+        self.beside = {what: beside(args, picture, what) for what in self._more_pictures()}
         self._make_callbacks()
+
+    def _more_pictures(self) -> Iterator[str]:
+        """Name the pictures that come with the report."""
+        if self.classify and self.data.X.shape[1] > 2:
+            yield "confusion"
+            if self.data.image_shape is not None:
+                yield "mistakes"
+        if self.settings.guard:
+            yield "guard"
+        if self.settings.snapshots is not None:
+            yield "ensemble"
 
     def _make_callbacks(self) -> None:
         from fastopt import nn
@@ -250,7 +272,7 @@ class _Run:
             if self.args.checkpoint is not None and Path(self.args.checkpoint).exists():
                 message += f" (the run before that is in {self.args.checkpoint})"
             say("fastopt train", message)
-            self._write(training, {"error": message})
+            self._finish(training, {"error": message}, [])
             return 1
         return self._report(training)
 
@@ -282,17 +304,14 @@ class _Run:
             f"{steps} steps, {1e6 * history.optimizer_seconds / max(steps, 1):.1f} us each",
         )
         show("kernels", describe_kernels())
-        if history.epochs:
-            self._draw(history, result)
-        self._write(training, result)
-        if not history.interrupted:
-            return 0
-        done = f"interrupted in epoch {training.epoch}"
-        if self.args.checkpoint is None:
-            say("fastopt train", f"{done}; nothing was saved (--checkpoint FILE does)")
-        else:
-            say("fastopt train", f"{done}; go on with: fastopt train --resume {self.args.checkpoint}")
-        return 130
+        if history.interrupted:
+            done = f"interrupted in epoch {training.epoch}"
+            if self.args.checkpoint is None:
+                say("fastopt train", f"{done}; nothing was saved (--checkpoint FILE does)")
+            else:
+                say("fastopt train", f"{done}; go on with: fastopt train --resume {self.args.checkpoint}")
+        self._finish(training, result, self._pictures(history, result) if history.epochs else [])
+        return 130 if history.interrupted else 0
 
     def _hint(self, training: "Training", loss: float) -> str | None:
         """Say what to try if the network learned nothing or got worse."""
@@ -325,43 +344,49 @@ class _Run:
         show("snapshots", f"validation {key} " + ", ".join(f"{value:.3f}" for value in alone))
         show("ensemble", f"validation {key} {together[-1]:.3f} (mean prediction of {len(together)} snapshots)")
 
-    def _draw(self, history: Any, result: dict[str, Any]) -> None:
-        args, data = self.args, self.data
-        if self.picture is None and self.film is None:
-            return
-        from fastopt import plots
-
+    def _pictures(self, history: "History", result: dict[str, Any]) -> list[Picture]:
+        data, net = self.data, self.net
         key = "accuracy" if self.classify else "loss"
         reached = f"{key} {result['training'][key]:.3g}, validation {result['validation'][key]:.3g}"
-        run = f"{data.name}, {self.args.preset or self.settings.optimizer}"
-        title = f"{run}: {reached}"
-        if self.picture is not None:
-            report = plots.training_report(self.net, data.X, data.y, history, classes=data.classes, title=title)
-            self.pictures.append(draw(args, self.picture, report))
-            if self.classify and data.X.shape[1] > 2:
-                guesses = self.net.predict(data.X_test)
-                matrix = plots.confusion_matrix(data.y_test, guesses.argmax(axis=1), classes=data.classes)
-                self.pictures.append(draw(args, beside(self.picture, "confusion"), matrix))
-                if data.image_shape is not None:
-                    page = plots.worst_mistakes(
-                        data.X_test, data.y_test, guesses, image_shape=data.image_shape, classes=data.classes
-                    )
-                    self.pictures.append(draw(args, beside(self.picture, "mistakes"), page))
-            if self.steps is not None:
-                guarded = plots.rescues(self.steps.losses, history.events, lrs=self.steps.lrs)
-                self.pictures.append(draw(args, beside(self.picture, "guard"), guarded))
-            if self.ensembles is not None:
-                both = plots.ensemble(
-                    self.ensembles["alone"], self.ensembles["together"], quantity=self.ensembles["quantity"]
-                )
-                self.pictures.append(draw(args, beside(self.picture, "ensemble"), both))
-        if self.film is not None and len(self.film.frames) > 1:
-            self.pictures.append(draw(args, Path(args.animate), plots.film(self.film, title=run), "animation"))
+        run = f"{one_line(data.name)}, {self.args.preset or self.settings.optimizer}"
 
-    def _write(self, training: "Training", result: dict[str, Any]) -> None:
+        pictures = []
+
+        def add(path: Path | None, make: Callable[[Any], Any], label: str = "picture") -> None:
+            if path is not None:
+                pictures.append(Picture(path, make, label))
+
+        add(
+            self.picture,
+            lambda plots: plots.training_report(
+                net, data.X, data.y, history, classes=data.classes, title=f"{run}: {reached}"
+            ),
+        )
+        add(
+            self.beside.get("confusion"),
+            lambda plots: plots.confusion_matrix(data.y_test, net.predict(data.X_test), classes=data.classes),
+        )
+        add(
+            self.beside.get("mistakes"),
+            lambda plots: plots.worst_mistakes(
+                data.X_test, data.y_test, net.predict(data.X_test), image_shape=data.image_shape, classes=data.classes
+            ),
+        )
+        if (steps := self.steps) is not None:
+            add(self.beside.get("guard"), lambda plots: plots.rescues(steps.losses, history.events, lrs=steps.lrs))
+        if (both := self.ensembles) is not None:
+            add(
+                self.beside.get("ensemble"),
+                lambda plots: plots.ensemble(both["alone"], both["together"], quantity=both["quantity"]),
+            )
+        if (film := self.film) is not None and len(film.frames) > 1:
+            add(Path(self.args.animate), lambda plots: plots.film(film, title=run), "animation")
+        return pictures
+
+    def _finish(self, training: "Training", result: dict[str, Any], pictures: list[Picture]) -> None:
         import fastopt
 
-        write_json(
+        finish(
             self.args,
             {
                 "command": "train",
@@ -373,10 +398,10 @@ class _Run:
                 **result,
                 "history": training.history.to_dict(),
                 "steps": self.optimizer.steps,
-                "pictures": self.pictures,
                 "checkpoint": self.args.checkpoint,
                 "config": fastopt.show_config("dicts"),
             },
+            pictures,
         )
 
 

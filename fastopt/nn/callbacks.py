@@ -208,7 +208,7 @@ class ProgressBar(Callback):
     """Show a bar with loss, accuracy, rate, samples per second and the time left.
 
     One bar per epoch, and a line of results below it, if epochs have many batches; else one bar for
-    all epochs. Where the output is not a terminal, only the lines are printed.
+    all epochs. Where the output is neither a terminal nor a notebook, only the lines are printed.
 
     Parameters
     ----------
@@ -228,6 +228,8 @@ class ProgressBar(Callback):
         self.per_epoch: bool | None = optional(boolean)("per_epoch", per_epoch)
         self.file = file
         self._bar: Any = None
+        #: How a notebook shows the bar.
+        self._shown: Any = None
 
     def on_train_begin(self, run: Training) -> None:
         """Draw the bar, if there is a terminal to draw it on."""
@@ -245,7 +247,12 @@ class ProgressBar(Callback):
             expand=True,
         )
         self._task = self._bar.add_task("", total=None, metrics="")
-        self._bar.start()
+        if console.is_jupyter:
+            # Not by rich, which needs ipywidgets for it.
+            display = require("IPython.display", extra="train", what="the bar in a notebook").display
+            self._shown = display(self._bar, display_id=True)
+        else:
+            self._bar.start()
 
     def on_epoch_begin(self, run: Training) -> None:
         """Start the bar of the epoch."""
@@ -270,10 +277,10 @@ class ProgressBar(Callback):
         """Give the terminal back."""
         if self._bar is not None:
             self._bar.stop()
-            self._bar = None
+            self._bar = self._shown = None
 
     def _print(self, line: str) -> None:
-        if self._bar is None:
+        if self._bar is None or self._shown is not None:
             print(line, file=self.file, flush=True)
         else:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -293,3 +300,5 @@ class ProgressBar(Callback):
             completed=run.batch if self._many else run.epoch + run.batch / run.batches,
             metrics=", ".join(metrics),
         )
+        if self._shown is not None:
+            self._shown.update(self._bar)

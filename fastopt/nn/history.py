@@ -49,6 +49,19 @@ class History(dict[str, list[float]]):
         self.optimizer_seconds: float = 0.0
         self.interrupted = False
 
+    def __repr__(self) -> str:
+        """Return the number of epochs and the last value of each quantity.
+
+        Examples
+        --------
+        >>> history = History()
+        >>> history.append({"loss": 0.5, "accuracy": 0.75})
+        >>> history
+        History(1 epoch: loss 0.5, accuracy 0.75)
+        """
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.items() if values)
+        return f"History({self.epochs} epoch{'' if self.epochs == 1 else 's'}{': ' if last else ''}{last})"
+
     @property
     def epochs(self) -> int:
         """Number of epochs done."""

@@ -115,6 +115,8 @@ class Loss:
 
     #: The narrowest output the loss makes sense for.
     min_outputs: ClassVar[int] = 1
+    #: Whether it tells classes apart; else targets are numbers, whatever their data type.
+    classifies: ClassVar[bool] = False
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -187,7 +189,7 @@ class Loss:
         Parameters
         ----------
         y : ndarray
-            Targets in the form that `targets` returns, at least one row.
+            Targets in any form that `targets` takes, at least one row.
 
         Returns
         -------
@@ -226,6 +228,7 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     min_outputs: ClassVar[int] = 2
+    classifies: ClassVar[bool] = True
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -292,6 +295,8 @@ class SoftmaxCrossEntropy(Loss):
 
     def constant(self, y: Array) -> float:
         """Entropy of the classes' shares."""
+        if y.ndim == 2:
+            y = _labels_of_one_hot(y, y.shape[1])
         return float(np.sum(_surprise(np.bincount(y) / len(y))))
 
 
@@ -322,6 +327,8 @@ class BinaryCrossEntropy(Loss):
     ----------
     PyTorch: ``BCEWithLogitsLoss``; Keras: ``BinaryCrossentropy(from_logits=True)``.
     """
+
+    classifies: ClassVar[bool] = True
 
     @property
     def metrics(self) -> dict[str, Metric]:

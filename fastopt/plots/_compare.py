@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fastopt.plots._style import line_style, new_figure, styled, use_log
+from fastopt.plots._text import add_legend, literal
 
 
 @styled
@@ -53,16 +54,16 @@ def compare(
             )
         values.append(y)
         axes[0].plot(steps, y, linewidth=1.4, **line_style(index))
-        lines += axes[1].plot(seconds, y, linewidth=1.4, label=name, **line_style(index))
+        lines += axes[1].plot(seconds, y, linewidth=1.4, **line_style(index))
     if use_log(values):
         axes[0].set_yscale("log")
-    axes[0].set_ylabel(quantity)
+    literal(axes[0].set_ylabel(quantity), 3.0)
     axes[0].set_xlabel("step")
     axes[1].set_xlabel("time in seconds")
     for ax in axes:
         ax.set_xlim(left=0)
     axes[0].set_title("over steps")
     axes[1].set_title("over time")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    figure.legend(handles=lines, loc="outside right center", handlelength=3.2)
+    literal(figure.suptitle(title, x=0.01, ha="left", fontweight="bold"))
+    add_legend(figure, lines, list(runs), width=3.0, loc="outside right center", handlelength=3.2)
     return figure

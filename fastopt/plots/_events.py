@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from fastopt.plots._style import COLOURS, GREY, LINES, MARKERS, new_figure, styled
+from fastopt.plots._text import literal
 
 
 @styled
@@ -45,7 +46,7 @@ def rescues(
     values[~np.isfinite(values)] = np.nan
     ax = axes[0]
     ax.plot(np.arange(len(values)), values, color=COLOURS[0], linewidth=1.2)
-    if np.nanmin(values) > 0:
+    if values[np.isfinite(values)].min(initial=np.inf) > 0:
         ax.set_yscale("log")
     at = [int(str(event["step"])) for event in events if event.get("kind") == "rescue"]
     for k, step in enumerate(at):
@@ -58,7 +59,7 @@ def rescues(
                 label="rescue" if k == 0 else None,
             )
     ax.set_ylabel("loss")
-    ax.set_title(f"{title}: {len(at)} rescue{'' if len(at) == 1 else 's'}")
+    literal(ax.set_title(f"{title}: {len(at)} rescue{'' if len(at) == 1 else 's'}"))
     if at:
         ax.legend(loc="upper right")
     if lrs is not None:
@@ -112,7 +113,7 @@ def ensemble(
     count = np.arange(1, len(single) + 1)
     left.plot(count, single, MARKERS[1], linestyle="none", color=COLOURS[1], markersize=8)
     left.set_xlabel("snapshot")
-    left.set_ylabel(quantity)
+    literal(left.set_ylabel(quantity), 3.0)
     left.set_title("each snapshot alone")
     right.plot(count, together, "-o", color=COLOURS[0], markersize=7)
     right.set_xlabel("number of snapshots, from the last")
@@ -130,5 +131,5 @@ def ensemble(
         color=GREY,
         fontsize=9,
     )
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    literal(figure.suptitle(title, x=0.01, ha="left", fontweight="bold"))
     return figure

@@ -12,9 +12,16 @@ from numpy.typing import ArrayLike
 from fastopt._checks import COUNT
 from fastopt._typing import Array
 from fastopt.nn.training import Callback
+from fastopt.plots._samples import as_features, as_labels, scene
 from fastopt.plots._save import Animation
 from fastopt.plots._style import COLOURS, GREY, line_style, new_figure, styled
-from fastopt.plots._training import class_shares, draw_samples, grid_around, region_image, scale_curve
+from fastopt.plots._text import literal
+from fastopt.plots._training import draw_samples, grid_around, regions, scale_curve
+
+#: Most layers that are shown: of a deeper network the first and the last.
+_LAYERS = 8
+#: Most rows and columns of a layer that are kept; a film has no points for more.
+_ROWS, _COLUMNS = 128, 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +37,11 @@ class Film(Callback):
     """Callback that records a training for `film`.
 
     Data with two features shows decision regions, a regression of one feature the fitted curve;
-    other data shows the rest alone.
+    other data shows the rest alone. Whether targets are classes is known to the network's loss.
 
     Parameters
     ----------
-    X, y : ndarray
+    X, y : array_like
         The samples to show.
     every : int
         Record every so many epochs; aim at 50 to 200 frames.
@@ -52,31 +59,32 @@ class Film(Callback):
 
     def __init__(
         self,
-        X: Array,
-        y: Array,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
         every: int = 1,
         classes: Sequence[str] = (),
         resolution: int = 120,
     ) -> None:
-        self.X: Array = X
-        self.y: Array = y
+        self.X: Array = as_features(X)
+        self.y: Array = np.asarray(y)
         self.x1: Array
         self.x2: Array
         self.every: int = COUNT("every", every)
         self.classes = classes
+        self.resolution = resolution
         self.frames: list[_Frame] = []
         self.curves: dict[str, list[float]] = {}
-        regression = np.asarray(y).dtype.kind == "f"
-        self._kind = {(2, False): "regions", (1, True): "curve"}.get((X.shape[1], regression), "")
-        if self._kind == "regions":
-            self.x1, self.x2 = grid_around(X, resolution)
-        elif self._kind == "curve":
-            self.x1 = np.linspace(X.min(), X.max(), 2 * resolution)
+        self._kind = ""
 
     def on_train_begin(self, run: Any) -> None:
         """Forget an earlier run and record the network as it begins."""
         self.frames, self.curves = [], {}
+        self._kind = scene(run.net, self.X, self.y)
+        if self._kind == "regions":
+            self.x1, self.x2 = grid_around(self.X, self.resolution)
+        elif self._kind == "curve":
+            self.x1 = np.linspace(self.X.min(), self.X.max(), 2 * self.resolution, dtype=self.X.dtype)
         self._record(run.net, 0)
 
     def on_epoch_end(self, run: Any) -> None:
@@ -89,26 +97,32 @@ class Film(Callback):
     def _record(self, net: Any, epoch: int) -> None:
         seen: Array = np.empty(0)
         if self._kind == "regions":
-            seen = region_image(class_shares(net, self.x1, self.x2, self.X.dtype))
-            seen = (255 * seen).astype(np.uint8)
+            _, image = regions(net, self.x1, self.x2)
+            seen = (255 * image).astype(np.uint8)
         elif self._kind == "curve":
-            seen = np.array(net.predict(self.x1[:, None].astype(self.X.dtype))).reshape(-1)
+            seen = np.array(net.predict(self.x1[:, None])).reshape(-1)
         params = []
         for layer in net.layers:
             if hasattr(layer, "weight"):
                 high, wide = layer.weight.shape
-                params.append(np.array(layer.weight.T if high > wide else layer.weight))
-                params.append(np.array(layer.bias)[None, :])
+                weight = layer.weight.T if high > wide else layer.weight
+                params += [_thinned(weight), _thinned(layer.bias[None, :])]
         self.frames.append(_Frame(epoch, seen, params))
+
+
+def _thinned(values: Array) -> Array:
+    """Return a copy of evenly spread rows and columns, all if they are few."""
+    rows, columns = (-(-size // most) for size, most in zip(values.shape, (_ROWS, _COLUMNS), strict=True))
+    return np.array(values[::rows, ::columns])
 
 
 @styled
 def film(recorded: Film, *, title: str = "Training", fps: float = 12.0) -> Animation:
     """Animate a recorded training.
 
-    Left the data and what the network makes of it. In the middle weights and biases of each layer,
-    and below each how much it changed since the last frame. Right loss, accuracy and
-    learning rate.
+    Left the data and what the network makes of it. In the middle weights and biases of each layer
+    (of at most eight, the first and the last), and below each how much it changed since the last
+    frame. Right loss, accuracy and learning rate.
 
     Parameters
     ----------
@@ -134,7 +148,7 @@ def film(recorded: Film, *, title: str = "Training", fps: float = 12.0) -> Anima
     """
     if len(recorded.frames) < 2:
         raise ValueError(f"recorded: expected at least 2 frames, got {len(recorded.frames)}")
-    strips = 2 * len(recorded.frames[0].params)
+    strips = 2 * min(len(recorded.frames[0].params), 2 * _LAYERS)
     figure = new_figure(13.0, min(max(5.4, 0.3 + 0.55 * strips), 12.0))
     heading = figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     widths = (1.15, 1.0, 0.85) if recorded._kind else (1.0, 0.85)
@@ -145,6 +159,7 @@ def film(recorded: Film, *, title: str = "Training", fps: float = 12.0) -> Anima
 
     def draw(i: int) -> None:
         heading.set_text(f"{title}, epoch {recorded.frames[i].epoch}")
+        literal(heading)
         for change in update:
             change(i)
 
@@ -168,8 +183,7 @@ def _seen(ax: Axes, recorded: Film) -> Any:
             aspect="auto",
             interpolation="bilinear",
         )
-        draw_samples(ax, recorded.X, recorded.y, recorded.classes, size=4)
-        ax.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.2)
+        draw_samples(ax, recorded.X, as_labels(recorded.y), recorded.classes, size=4)
         ax.grid(False)
         ax.set_anchor("N")
         show = picture.set_data
@@ -184,10 +198,11 @@ def _seen(ax: Axes, recorded: Film) -> Any:
 
 
 def _parameters(part: Any, recorded: Film) -> Any:
-    first = recorded.frames[0].params
-    axes = part.subplots(2 * len(first), 1, squeeze=False)[:, 0]
+    count = len(recorded.frames[0].params)
+    shown = [k for k in range(count) if min(k, count - 1 - k) < _LAYERS]
+    axes = part.subplots(2 * len(shown), 1, squeeze=False)[:, 0]
     pictures = []
-    for k in range(len(first)):
+    for place, k in enumerate(shown):
         layer, name = k // 2 + 1, "biases" if k % 2 else "weights"
         values = [frame.params[k] for frame in recorded.frames]
         updates = [b - a for a, b in itertools.pairwise(values)]
@@ -195,7 +210,7 @@ def _parameters(part: Any, recorded: Film) -> Any:
         for row, (all_values, what) in enumerate(
             ((values, f"{name} of layer {layer}"), ([zero, *updates], "their update"))
         ):
-            ax = axes[2 * k + row]
+            ax = axes[2 * place + row]
             # One scale for the whole film, blind to extremes: the first updates are by far the
             # largest.
             share = 0.95 if row else 0.995

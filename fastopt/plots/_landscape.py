@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from fastopt.nn.landscape import LossLine, LossSurface
 from fastopt.plots._style import COLOURS, line_style, new_figure, styled, use_log
+from fastopt.plots._text import add_legend, literal
 
 
 @styled
@@ -27,16 +28,17 @@ def loss_line(lines: Mapping[str, LossLine], *, title: str = "Loss along a rando
     """
     figure = new_figure(6.4, 4.0)
     ax = figure.subplots()
-    for index, (name, line) in enumerate(lines.items()):
-        ax.plot(line.position, line.loss, **line_style(index), label=name)
+    drawn = []
+    for index, line in enumerate(lines.values()):
+        drawn += ax.plot(line.position, line.loss, **line_style(index))
     if use_log([line.loss for line in lines.values()]):
         ax.set_yscale("log")
     ax.axvline(0, color="#404040", linewidth=0.8)
     ax.set_xlabel("distance from the trained network, in lengths of its filters")
     ax.set_ylabel("loss")
-    ax.set_title(title)
+    literal(ax.set_title(title))
     if len(lines) > 1:
-        ax.legend(handlelength=3.2)
+        add_legend(ax, drawn, list(lines), handlelength=3.2)
     return figure
 
 
@@ -106,7 +108,7 @@ def loss_surface(surface: LossSurface, *, title: str = "Loss around the trained 
         else:
             set_label(f"principal component {k + 1} ({surface.explained[k]:.0%} of the path's variance)")
     ax.grid(False)
-    ax.set_title(title, pad=26 if surface.path is not None else 8)
+    literal(ax.set_title(title, pad=26 if surface.path is not None else 8))
     if surface.path is not None:
         ax.legend(loc="lower left", bbox_to_anchor=(0, 0.99), ncols=3, borderaxespad=0.1)
     return figure

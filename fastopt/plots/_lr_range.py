@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from fastopt.plots._style import COLOURS, GREY, new_figure, styled
+from fastopt.plots._text import literal
 
 
 class RangeTest(Protocol):
@@ -117,6 +118,6 @@ def lr_range(result: RangeTest, *, recommended: float | None = None, title: str 
         )
     ax.set_xlabel("learning rate")
     ax.set_ylabel("loss")
-    ax.set_title(title, pad=22)
+    literal(ax.set_title(title, pad=22))
     ax.legend(loc="lower left")
     return figure

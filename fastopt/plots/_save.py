@@ -1,5 +1,7 @@
 """Pictures into files: the suffix decides the format."""
 
+import base64
+import io
 import os
 import subprocess
 import tempfile
@@ -12,6 +14,7 @@ import matplotlib.animation
 from matplotlib.figure import Figure
 
 from fastopt.plots._style import styled
+from fastopt.plots._text import glyphs_may_be_missing
 
 Progress = Callable[[int, int], None]
 
@@ -39,6 +42,12 @@ class Animation:
     draw: Callable[[int], None]
     frames: int
     fps: float = 12.0
+
+    def _repr_html_(self) -> str:
+        """Return the film for a notebook."""
+        with tempfile.TemporaryDirectory() as folder:
+            film = save(self, Path(folder, "film.gif"), dpi=80).read_bytes()
+        return f'<img src="data:image/gif;base64,{base64.b64encode(film).decode()}">'
 
 
 @styled
@@ -97,7 +106,11 @@ def save(
     if isinstance(picture, Figure):
         # Without the date, the same picture is the same file.
         metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(suffix)
-        picture.savefig(path, dpi=dpi, metadata=metadata)
+        # Into memory at first: what cannot be drawn leaves no half of a picture.
+        drawn = io.BytesIO()
+        with glyphs_may_be_missing():
+            picture.savefig(drawn, format=suffix[1:], dpi=dpi, metadata=metadata)
+        path.write_bytes(drawn.getvalue())
         return path
     writer: Any
     if suffix == ".gif":
@@ -109,7 +122,8 @@ def save(
     # Aside at first: what is stopped half-way leaves no half of a film.
     with tempfile.TemporaryDirectory(prefix=".fastopt-", dir=path.parent) as folder:
         whole = Path(folder, path.name)
-        _film(picture, writer, whole, dpi, progress)
+        with glyphs_may_be_missing():
+            _film(picture, writer, whole, dpi, progress)
         whole.replace(path)
     return path
 

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fastopt._checks import COUNT
 from fastopt.plots._style import COLOURS, new_figure, styled
+from fastopt.plots._text import literal
 
 Schedule = Callable[[int], float]
 
@@ -52,7 +53,7 @@ def schedule(
         axes[1].set_ylabel("momentum")
     axes[-1].set_xlabel("step")
     figure.align_ylabels(axes)
-    axes[0].set_title(repr(schedule) if title is None else title, wrap=True)
+    literal(axes[0].set_title(repr(schedule) if title is None else title), 5.6, wrap=True)
     return figure
 
 
@@ -72,14 +73,21 @@ def schedules(schedules: Mapping[str, Schedule], steps: int, *, title: str = "Le
     Returns
     -------
     Figure
+
+    Raises
+    ------
+    ValueError
+        If there are no schedules.
     """
+    if not schedules:
+        raise ValueError("schedules: expected at least one schedule")
     columns = min(3, len(schedules))
     rows = math.ceil(len(schedules) / columns)
     figure = new_figure(max(6.4, 3.2 * columns), 0.6 + 2.0 * rows)
     axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
     for ax, (name, values) in zip(axes.flat, schedules.items(), strict=False):
         _draw(ax, values, steps)
-        ax.set_title(name, fontsize=10)
+        literal(ax.set_title(name, fontsize=10), 2.6)
     for ax in axes.flat[len(schedules) :]:
         ax.set_visible(False)
     for ax in axes.flat[max(0, len(schedules) - columns) : len(schedules)]:
@@ -87,7 +95,7 @@ def schedules(schedules: Mapping[str, Schedule], steps: int, *, title: str = "Le
         ax.set_xlabel("step")
     for ax in axes[:, 0]:
         ax.set_ylabel("learning rate")
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    literal(figure.suptitle(title, x=0.01, ha="left", fontweight="bold"))
     return figure
 
 

@@ -1,14 +1,18 @@
 """One look for all pictures: colours, lines and markers that also work in black and white."""
 
 import functools
+import io
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.style
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
+
+from fastopt.plots._text import font_families, glyphs_may_be_missing
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -60,7 +64,7 @@ def styled(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with matplotlib.style.context(["default", _RC]):
+        with matplotlib.style.context(["default", _RC, {"font.family": font_families()}]):
             return function(*args, **kwargs)
 
     return run
@@ -68,7 +72,19 @@ def styled(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def new_figure(width: float = 6.4, height: float = 4.2) -> Figure:
     """Make a figure, in inches, that no window manager knows of."""
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Picture(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # else each text that is measured makes a canvas of its own
+    return figure
+
+
+class Picture(Figure):
+    """A figure that a notebook shows."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        with glyphs_may_be_missing():
+            self.savefig(file, format="png", dpi=100)
+        return file.getvalue()
 
 
 def line_style(index: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Pictures of a training and its result: loss, accuracy, rate, decision regions, fitted curve."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from fastopt._typing import Array
+from fastopt.plots._samples import Labels, Predictor, as_features, as_labels, as_shares, outputs_of, scene
 from fastopt.plots._style import (
     COLOURS,
     GREY,
@@ -20,15 +21,14 @@ from fastopt.plots._style import (
     tint,
     use_log,
 )
+from fastopt.plots._text import ENTRIES, add_legend, literal, name_of
 
-
-class Predictor(Protocol):
-    """A trained network, or another object with its ``predict``."""
-
-    def predict(self, X: Array, /) -> Array:
-        """Class probabilities, or outputs of a regression, one sample per row."""
-        ...
-
+#: Different looks of a class: as many combinations of colour and marker.
+_LOOKS = math.lcm(len(COLOURS), len(MARKERS))
+#: Most samples of a class that are drawn; more would hide each other.
+_DRAWN = 5000
+#: Most probabilities that are asked for at once.
+_AT_ONCE = 2**22
 
 History = Mapping[str, Sequence[float]]
 
@@ -36,8 +36,8 @@ History = Mapping[str, Sequence[float]]
 @styled
 def decision_regions(
     net: Predictor,
-    X: Array,
-    y: Array,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
     classes: Sequence[str] = (),
     title: str = "Decision regions",
@@ -45,16 +45,17 @@ def decision_regions(
 ) -> Figure:
     """Draw which class a network sees where, and the samples on top.
 
-    The paler a region, the less sure the network is; black lines separate the classes.
+    The paler a region, the less sure the network is; black lines separate the classes. Of more than
+    sixteen classes the legend names the first.
 
     Parameters
     ----------
     net : object with ``predict``
         Gives class probabilities, shape (n, classes), or (n, 1) for two classes.
-    X : ndarray, shape (n, 2)
-        Samples with two features.
-    y : ndarray of int, shape (n,)
-        Their classes.
+    X : array_like, shape (n, 2)
+        Samples with two features, numbers of any type.
+    y : array_like, shape (n,) or (n, classes)
+        Their classes: numbers from 0, or one-hot rows.
     classes : sequence of str, optional
         Names for the legend; default: the numbers.
     title : str
@@ -69,26 +70,27 @@ def decision_regions(
     Raises
     ------
     ValueError
-        If the samples do not have two features.
+        If the samples do not have two features, or not one class each out of those that the network
+        knows.
     """
     figure = new_figure(5.6, 4.8)
     ax = figure.subplots()
     draw_decision_regions(ax, net, X, y, classes=classes, resolution=resolution)
-    ax.set_title(title)
+    literal(ax.set_title(title))
     return figure
 
 
 @styled
-def fitted_curve(net: Predictor, X: Array, y: Array, *, title: str = "Fitted curve") -> Figure:
+def fitted_curve(net: Predictor, X: ArrayLike, y: ArrayLike, *, title: str = "Fitted curve") -> Figure:
     """Draw a regression of one feature: the samples and the network's curve through them.
 
     Parameters
     ----------
     net : object with ``predict``
         Gives outputs, shape (n, 1).
-    X : ndarray, shape (n, 1)
-        Samples with one feature.
-    y : ndarray, shape (n,) or (n, 1)
+    X : array_like, shape (n, 1)
+        Samples with one feature, numbers of any type.
+    y : array_like, shape (n,) or (n, 1)
         Their targets.
     title : str
         Title of the picture.
@@ -105,7 +107,7 @@ def fitted_curve(net: Predictor, X: Array, y: Array, *, title: str = "Fitted cur
     figure = new_figure()
     ax = figure.subplots()
     draw_fitted_curve(ax, net, X, y)
-    ax.set_title(title)
+    literal(ax.set_title(title))
     return figure
 
 
@@ -130,15 +132,15 @@ def training_curves(history: History, *, title: str = "Training") -> Figure:
     axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
     _draw_curves(list(axes), history)
     figure.align_ylabels(axes)
-    figure.suptitle(title, x=0.02, ha="left", fontweight="bold")
+    literal(figure.suptitle(title, x=0.02, ha="left", fontweight="bold"))
     return figure
 
 
 @styled
 def training_report(
     net: Predictor,
-    X: Array,
-    y: Array,
+    X: ArrayLike,
+    y: ArrayLike,
     history: History,
     *,
     classes: Sequence[str] = (),
@@ -147,13 +149,15 @@ def training_report(
     """Draw the result of a training beside its course.
 
     Left the decision regions (two features) or the fitted curve (regression of one feature),
-    right what `training_curves` draws; for other data only the latter.
+    right what `training_curves` draws; for other data only the latter. Whether the targets are
+    classes is known to the network's loss. Without one (``net.loss``), targets that are no
+    floating-point numbers are, as far as there are outputs for them.
 
     Parameters
     ----------
     net : object with ``predict``
         The trained network.
-    X, y : ndarray
+    X, y : array_like
         The samples to show, usually the training set.
     history : mapping
         As for `training_curves`.
@@ -166,14 +170,15 @@ def training_report(
     -------
     Figure
     """
-    regression = np.asarray(y).dtype.kind == "f"
-    if X.shape[1] != (1 if regression else 2):
+    X = as_features(X)
+    seen = scene(net, X, y)
+    if not seen:
         return training_curves(history, title=title)
     panels = _panels(history)
     figure = new_figure(10.0, max(4.6, 0.8 + 1.7 * panels))
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.15, 1))[0]
     ax = left.subplots()
-    if regression:
+    if seen == "curve":
         draw_fitted_curve(ax, net, X, y)
         ax.set_title("Fitted curve")
     else:
@@ -183,60 +188,94 @@ def training_report(
     axes = right.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
     _draw_curves(list(axes), history)
     right.align_ylabels(axes)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    literal(figure.suptitle(title, x=0.01, ha="left", fontweight="bold"))
     return figure
 
 
 def draw_decision_regions(
     ax: Axes,
     net: Predictor,
-    X: Array,
-    y: Array,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
     classes: Sequence[str] = (),
     resolution: int = 300,
 ) -> None:
     """Draw decision regions and samples into given axes; see `decision_regions`."""
-    if X.ndim != 2 or X.shape[1] != 2:
+    X, labels = as_features(X), as_labels(y)
+    if X.shape[1] != 2:
         raise ValueError(f"X: decision regions need two features, got shape {X.shape}")
+    if len(labels) != len(X):
+        raise ValueError(f"y: expected {len(X)} classes, as many as samples, got {len(labels)}")
+    known = outputs_of(net, X)
+    if labels.max() >= known:
+        raise ValueError(f"y: expected classes below {known}, as the network has outputs, got {labels.max()}")
     x1, x2 = grid_around(X, resolution)
-    draw_regions(ax, net, x1, x2, X.dtype)
-    draw_samples(ax, X, y, classes)
-    ax.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.2)
+    if known <= ENTRIES:
+        _draw_regions(ax, net, x1, x2)
+    else:
+        _draw_many_regions(ax, net, x1, x2)
+    ax.grid(False)
+    draw_samples(ax, X, labels, classes)
 
 
-def draw_regions(ax: Axes, net: Predictor, x1: Array, x2: Array, dtype: Any) -> None:
-    """Draw only the regions, over the grid of the coordinates `x1` and `x2`."""
-    shares = class_shares(net, x1, x2, dtype)
+def _draw_regions(ax: Axes, net: Predictor, x1: Array, x2: Array) -> None:
+    shares = class_shares(net, x1, x2)
+    _show_image(ax, region_image(shares.argmax(axis=2), shares.max(axis=2), shares.shape[2]), x1, x2)
+    for k in np.unique(shares.argmax(axis=2)):
+        lead = shares[:, :, k] - np.delete(shares, k, axis=2).max(axis=2)
+        if lead.min() < 0:
+            ax.contour(x1, x2, lead, levels=[0.0], colors="black", linewidths=0.9)
+
+
+def _draw_many_regions(ax: Axes, net: Predictor, x1: Array, x2: Array) -> None:
+    """Draw regions whose borders are black points of the image, not a curve per class."""
+    best, image = regions(net, x1, x2)
+    image[:, :-1][best[:, :-1] != best[:, 1:]] = 0
+    image[:-1][best[:-1] != best[1:]] = 0
+    _show_image(ax, image, x1, x2)
+
+
+def _show_image(ax: Axes, image: Array, x1: Array, x2: Array) -> None:
     ax.imshow(
-        region_image(shares),
+        image,
         extent=(x1[0], x1[-1], x2[0], x2[-1]),
         origin="lower",
         aspect="auto",
         interpolation="bilinear",
     )
-    for k in np.unique(shares.argmax(axis=2)):
-        lead = shares[:, :, k] - np.delete(shares, k, axis=2).max(axis=2)
-        if lead.min() < 0:
-            ax.contour(x1, x2, lead, levels=[0.0], colors="black", linewidths=0.9)
-    ax.grid(False)
 
 
-def class_shares(net: Predictor, x1: Array, x2: Array, dtype: Any) -> NDArray[np.float64]:
+def _grid(x1: Array, x2: Array) -> Array:
+    return np.stack([a.ravel() for a in np.meshgrid(x1, x2)], axis=1)
+
+
+def class_shares(net: Predictor, x1: Array, x2: Array) -> NDArray[np.float64]:
     """Ask a network over a grid: probabilities of shape (len(x2), len(x1), classes)."""
-    grid = np.stack([a.ravel() for a in np.meshgrid(x1, x2)], axis=1).astype(dtype)
-    shares = np.asarray(net.predict(grid), dtype=np.float64).reshape(len(grid), -1)
-    if shares.shape[1] == 1:
-        shares = np.concatenate([1 - shares, shares], axis=1)
-    return shares.reshape(len(x2), len(x1), -1)
+    return as_shares(net.predict(_grid(x1, x2))).reshape(len(x2), len(x1), -1)
 
 
-def region_image(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Colour each point like its likeliest class, the paler the less sure."""
-    count = shares.shape[2]
-    sure = np.clip((shares.max(axis=2) - 1 / count) / (1 - 1 / count), 0, 1)
-    tints = np.stack([tint(COLOURS[k % len(COLOURS)], 0.45) for k in range(count)])
-    image: NDArray[np.float64] = 1 - (0.15 + 0.85 * sure)[:, :, None] * (1 - tints[shares.argmax(axis=2)])
+def regions(net: Predictor, x1: Array, x2: Array) -> tuple[Labels, NDArray[np.float64]]:
+    """Return the likeliest class at each point of a grid, shape (len(x2), len(x1)), and the image of the regions.
+
+    The probabilities of many classes are not kept together.
+    """
+    grid = _grid(x1, x2)
+    count = outputs_of(net, grid)
+    best, share = np.empty(len(grid), np.intp), np.empty(len(grid))
+    rows = max(1, _AT_ONCE // count)
+    for i in range(0, len(grid), rows):
+        shares = as_shares(net.predict(grid[i : i + rows]))
+        best[i : i + rows], share[i : i + rows] = shares.argmax(axis=1), shares.max(axis=1)
+    shape = len(x2), len(x1)
+    return best.reshape(shape), region_image(best.reshape(shape), share.reshape(shape), count)
+
+
+def region_image(best: Labels, share: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Colour each point like its likeliest class, the paler the smaller its share."""
+    sure = np.clip((share - 1 / count) / (1 - 1 / count), 0, 1)
+    tints = np.stack([tint(colour, 0.45) for colour in COLOURS])
+    image: NDArray[np.float64] = 1 - (0.15 + 0.85 * sure)[..., None] * (1 - tints[best % len(COLOURS)])
     return image
 
 
@@ -244,45 +283,51 @@ def grid_around(X: Array, resolution: int) -> tuple[Array, Array]:
     """Return coordinates along both axes of a rectangle a little larger than the samples."""
     low, high = X.min(axis=0), X.max(axis=0)
     margin = 0.06 * (high - low) + 1e-6
-    x1, x2 = np.linspace(low - margin, high + margin, resolution).T
+    x1, x2 = np.linspace(low - margin, high + margin, resolution, dtype=X.dtype).T
     return x1, x2
 
 
-def draw_samples(ax: Axes, X: Array, y: Array, classes: Sequence[str] = (), size: float = 5) -> None:
-    """Draw samples of two features, each class with its marker and colour."""
-    y = np.asarray(y).reshape(-1).astype(int)
-    for k in range(int(y.max()) + 1):
-        of_class = X[y == k]
+def draw_samples(ax: Axes, X: Array, labels: Labels, classes: Sequence[str] = (), size: float = 5) -> None:
+    """Draw samples of two features, each class with its marker and colour, and the legend."""
+    count = int(labels.max()) + 1
+    lines = []
+    for k in range(min(count, _LOOKS)):
+        alike = X[labels == k] if count <= _LOOKS else X[labels % _LOOKS == k]
+        alike = alike[:: -(-len(alike) // _DRAWN) or 1]
         marker = MARKERS[k % len(MARKERS)]
-        ax.plot(
-            of_class[:, 0],
-            of_class[:, 1],
+        lines += ax.plot(
+            alike[:, 0],
+            alike[:, 1],
             marker,
             color=COLOURS[k % len(COLOURS)],
             markeredgecolor="white",
             markeredgewidth=0.6,
             # At the same size, these look smaller than circle and square.
             markersize=1.2 * size if marker in "^v<>*" else size,
-            label=classes[k] if k < len(classes) else str(k),
         )
     ax.set_xlabel("feature 1")
     ax.set_ylabel("feature 2")
     ax.set_box_aspect(1)
+    handles = [lines[k % _LOOKS] for k in range(count)]
+    names = [name_of(k, classes) for k in range(count)]
+    add_legend(ax, handles, names, title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.2)
 
 
-def draw_fitted_curve(ax: Axes, net: Predictor, X: Array, y: Array) -> None:
+def draw_fitted_curve(ax: Axes, net: Predictor, X: ArrayLike, y: ArrayLike) -> None:
     """Draw samples and fitted curve into given axes; see `fitted_curve`."""
-    if X.ndim != 2 or X.shape[1] != 1 or y.size != len(X):
+    X, y = as_features(X), np.asarray(y)
+    if X.shape[1] != 1 or y.size != len(X):
         raise ValueError(f"X, y: a fitted curve needs one feature and one output, got {X.shape}, {y.shape}")
-    margin = 0.03 * (X.max() - X.min())
-    x = np.linspace(X.min() - margin, X.max() + margin, 500, dtype=X.dtype).reshape(-1, 1)
-    few = len(X) <= 200
+    low, high = X.min(), X.max()
+    margin = 0.03 * (high - low)
+    x = np.linspace(low - margin, high + margin, 500, dtype=X.dtype).reshape(-1, 1)
+    some = slice(None, None, -(-len(X) // _DRAWN))
     ax.plot(
-        X[:, 0],
-        y.reshape(-1),
+        X[some, 0],
+        y.reshape(-1)[some],
         "o",
         color=GREY,
-        markersize=4 if few else 2,
+        markersize=4 if len(X) <= 200 else 2,
         alpha=0.7,
         markeredgewidth=0,
         label="samples",
