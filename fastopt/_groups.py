@@ -157,13 +157,6 @@ def _names(tree: Tree, first_number: int) -> list[str]:
     return names
 
 
-def _same(value: Any, current: Any) -> bool:
-    """Whether a hyper-parameter is the one in use; schedules, which may have a state, are compared by identity."""
-    if isinstance(value, tuple):
-        return all(map(_same, value, current))
-    return value is current or (not callable(value) and not callable(current) and bool(value == current))
-
-
 def _checked(name: str, value: Any) -> Any:
     """Return a checked hyper-parameter: a plain number, a schedule, or a pair of these."""
     check = CHECKS.get(name)
