@@ -4,8 +4,8 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 
 from fastopt.cli._errors import REFUSED, Parser, make_printable, say, sentence
 from fastopt.kernels import _backend
@@ -114,5 +114,26 @@ def _run(args: argparse.Namespace) -> int:
     # JSON on standard output stays alone there.
     alone = redirect_stdout(sys.stderr) if getattr(args, "json", None) == "-" else nullcontext()
     run = importlib.import_module(COMMANDS[args.command][0]).run
-    with backend, alone:
+    with backend, alone, _threads(args):
         return int(run(args))
+
+
+@contextmanager
+def _threads(args: argparse.Namespace) -> Iterator[None]:
+    """Hold kernels and BLAS to the threads that the command line asks for; the benchmarks do that themselves."""
+    count = getattr(args, "threads", None)
+    if count is None or args.command == "bench":
+        yield
+        return
+    from fastopt import get_num_threads, set_num_threads
+    from fastopt._extras import require
+    from fastopt.nn._blas import held_to
+
+    require("threadpoolctl", extra="train", what="--threads")
+    before = get_num_threads()
+    set_num_threads(count)
+    try:
+        with held_to(count):
+            yield
+    finally:
+        set_num_threads(before)
