@@ -318,7 +318,8 @@ class Training:
 
     def run(self, resume: str | os.PathLike[str] | None = None) -> History:
         """Train; see `fit`."""
-        with self.net.training_by_this_thread("fit"), _claimed(self):
+        blas = held_to(useful_threads(self.net.layers, self._data.size))
+        with self.net.training_by_this_thread("fit"), _claimed(self), blas:
             return self._run(resume)
 
     def _run(self, resume: str | os.PathLike[str] | None) -> History:
@@ -331,8 +332,7 @@ class Training:
             if resume is not None:
                 self.load(resume)
             # An explosion is noticed by its loss; NumPy's warnings would only come on top.
-            blas = held_to(useful_threads(self.net.layers, self._data.size))
-            with _deferred(self._interrupt), np.errstate(over="ignore", invalid="ignore"), blas:
+            with _deferred(self._interrupt), np.errstate(over="ignore", invalid="ignore"):
                 self._loop()
             self._check_params()
             if not self._final:
