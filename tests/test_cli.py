@@ -105,6 +105,18 @@ def test_the_pictures_of_a_command(run, words, names):
         assert Path(name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_cycle_that_collapses_is_an_event(run):
+    code, out, err = run(
+        *("train", "vertical", "--samples", 20, "--hidden", 8, "--optimizer", "sgd", "--lr", 3000, "--batch-size", 6),
+        *("--epochs", 40, "--snapshots", 3, "--no-plot", "--quiet", "--json", "result.json"),
+    )
+    assert (code, err) == (0, "")
+    events = json.loads(Path("result.json").read_text())["history"]["events"]
+    assert {event["kind"] for event in events} == {"collapsed cycle"}
+    shown = re.findall(r"^event +epoch (\d+): the cycle that ended after (\d+) updates collapsed", out, re.MULTILINE)
+    assert shown == [(str(event["epoch"]), str(event["step"])) for event in events]
+
+
 def test_threads_of_kernels_and_blas_are_set_and_put_back(run, monkeypatch):
     controller = pytest.importorskip("threadpoolctl").ThreadpoolController()
 

@@ -1,7 +1,9 @@
 """Snapshot ensembles: the models that one cyclic run passes through, averaged."""
 
 import copy
+import math
 import os
+import warnings
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from fastopt.nn.training import Callback, Model, Training, claimed_path
 __all__ = ["SnapshotEnsemble"]
 
 _KIND = "snapshot"
+
+# Updates after which a network that has learned nothing is not taken for one that is still to begin.
+_BEGINNING = 100
 
 
 class SnapshotEnsemble(Callback):
@@ -35,6 +40,15 @@ class SnapshotEnsemble(Callback):
     folder : path-like, optional
         Where to keep them, as files ``snapshot-<step>.npz``; it is made if it does not exist, and
         files of an earlier run in it are overwritten. Default: in memory.
+
+    Warns
+    -----
+    UserWarning
+        For a cycle that collapsed: with a rate too high it ends in a network that knows little or nothing, whose
+        snapshot only does harm. Its loss on up to 1024 training samples is then nearer to that of the best
+        constant prediction (`Loss.constant`) than to the lowest after an earlier cycle or, as long as none has learned
+        anything, above 0.95 times the constant's. Cycles that end before the 100th update are not judged.
+        ``history.events`` has it too, as "collapsed cycle".
 
     Notes
     -----
@@ -73,6 +87,7 @@ class SnapshotEnsemble(Callback):
         self._snapshots: dict[int, Array | None] = {}  # by step; None is in a file
         self._net: Model | None = None
         self._idle: list[Model] = []
+        self._best = math.inf
 
     @property
     def steps(self) -> list[int]:
@@ -89,7 +104,7 @@ class SnapshotEnsemble(Callback):
 
     def on_train_begin(self, run: Training) -> None:
         """Forget an earlier run's snapshots."""
-        self._snapshots, self._net, self._idle = {}, run.net, []
+        self._snapshots, self._net, self._idle, self._best = {}, run.net, [], math.inf
         if self.cycle is None:
             _cycle_end(run.optimizer, 0)
         if self.folder is not None:
@@ -99,9 +114,10 @@ class SnapshotEnsemble(Callback):
         return super()._claims() | ({} if self.folder is None else claimed_path(self.folder))
 
     def on_batch_end(self, run: Training) -> None:
-        """Take a snapshot, if a cycle ends."""
+        """Take a snapshot, if a cycle ends, and see whether the network still knows anything."""
         if self._cycle_ends(run):
             self._take(run)
+            self._notice_collapse(run)
 
     def _cycle_ends(self, run: Training) -> bool:
         if self.cycle is not None:
@@ -120,6 +136,22 @@ class SnapshotEnsemble(Callback):
             del self._snapshots[dropped]
             if self.folder is not None:
                 self._path(dropped).unlink(missing_ok=True)
+
+    def _notice_collapse(self, run: Training) -> None:
+        every = -(-len(run.X) // 1024)
+        loss = run.net.evaluate(run.X[::every], run.y[::every])["loss"]
+        before, self._best = self._best, min(loss, self._best)
+        constant = run.net.loss.constant(run.y)
+        learnt = before < 0.95 * constant
+        if run.step < _BEGINNING or loss < ((before + constant) / 2 if learnt else 0.95 * constant):
+            return
+        than = f"; {before:.3g} after an earlier cycle" if learnt else ""
+        reason = (
+            f"the cycle that ended after {run.step} updates collapsed: the training loss is {loss:.3g} "
+            f"({constant:.3g} without learning anything{than}). Try a lower rate"
+        )
+        run.history.events.append({"kind": "collapsed cycle", "epoch": run.epoch, "step": run.step, "reason": reason})
+        warnings.warn(f"SnapshotEnsemble: {reason}", stacklevel=7)
 
     def predict(self, X: object, *, last: int | None = None) -> Array:
         """Return the mean of what the snapshots predict: probabilities, or numbers.
@@ -192,11 +224,12 @@ class SnapshotEnsemble(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return the snapshots, or where they are if they have files."""
         memory = {f"params.{step}": params for step, params in self._snapshots.items() if params is not None}
-        return {"steps": self.steps, **memory}
+        return {"steps": self.steps, "best": self._best, **memory}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over the snapshots of the run so far."""
         steps = list(state["steps"])
+        self._best = state["best"]
         if self.folder is not None:
             self._snapshots = dict.fromkeys(steps)
             return

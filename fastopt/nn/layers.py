@@ -50,8 +50,8 @@ class Buffer:
 def with_own_buffers(layer: "Layer") -> "Layer":
     """Return the layer again, over the same parameters and gradients, with buffers of its own."""
     twin = type(layer).__new__(type(layer))
-    # Not by copy.copy, which makes a layer for another network.
-    for name, value in vars(layer).items():
+    # Not by copy.copy, which makes a layer for another network. The copy is of one moment: other threads allocate.
+    for name, value in vars(layer).copy().items():
         setattr(twin, name, value.apart() if isinstance(value, Buffer) else value)
     return twin
 
