@@ -6,14 +6,14 @@ import fastopt
 from fastopt import nn
 from fastopt.schedules import CosineAnnealing, SnapshotCosine
 
-ROWS, EPOCHS, CYCLES, BATCH, LR = 1000, 100, 5, 32, 0.005
+ROWS, EPOCHS, CYCLES, BATCH, LR = 1000, 100, 5, 32, 0.05
 UPDATES = EPOCHS * -(-ROWS // BATCH)
 SEEDS = range(8)
 
 
 def network(seed: int) -> nn.Network:
     """Return an untrained network."""
-    layers = [nn.Dense(784, 128), nn.ReLU(), nn.Dropout(0.3), nn.Dense(128, 10)]
+    layers = [nn.Dense(784, 256), nn.ReLU(), nn.Dense(256, 10)]
     return nn.Network(layers, loss=nn.SoftmaxCrossEntropy(), seed=seed)
 
 
@@ -24,7 +24,7 @@ def accuracies(data: nn.data.Dataset, seed: int) -> dict[str, float]:
 
     def train(schedule: object, *callbacks: nn.Callback) -> nn.Network:
         net = network(seed)
-        optimizer = fastopt.Adam(net.params, lr=schedule)
+        optimizer = fastopt.SGD(net.params, lr=schedule, momentum=0.9)
         net.fit(X, y, optimizer=optimizer, epochs=EPOCHS, batch_size=BATCH, seed=seed, callbacks=callbacks)
         return net
 

@@ -8,6 +8,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -380,27 +381,26 @@ def training(level: Level, threads: int) -> Iterator[Question]:
 
 def neighbours(level: Level, threads: int) -> Iterator[Question]:
     """Training beside none, one and two busy processes: what it costs to share the processors."""
-    hidden, steps = (128 if level == "quick" else 512), 300
+    hidden, steps, rows = (128 if level == "quick" else 512), 300, 6_000
+    epoch = partial(images, rows, (784, hidden, 10), 32, 0.2)
     tasks: dict[str, tuple[Callable[[], Task], int]] = {
-        f"Spiral 2-64-3, {steps} steps of 300 rows, float32": (spiral, steps),
-        f"An epoch of 784-{hidden}-10, 6,000 rows, batch 32, float32": (
-            partial(images, 6_000, (784, hidden, 10), 32, 0.2),
-            1,
-        ),
+        f"{steps} steps with Adam, spiral 2-64-3, 300 rows, float32": (spiral, steps),
+        f"An epoch with Adam, 784-{hidden}-10, {rows:,} rows, batch 32, float32": (epoch, 1),
     }
     for table, (task, epochs) in tasks.items():
         makers: dict[str, Maker] = {
-            "fastopt": partial(fastopt_epoch, epochs=epochs),
-            "BLAS held to 1 thread": partial(held_epoch, epochs=epochs),
-            "torch eager": partial(torch_epoch, epochs=epochs),
+            "fastopt": partial(whole, fastopt_epoch, epochs=epochs),
+            "BLAS held to 1 thread": partial(whole, fastopt_epoch, epochs=epochs, around=partial(held_to, 1)),
+            "torch eager": partial(whole, torch_epoch, epochs=epochs),
         }
         for count, beside in enumerate(("alone", "beside one busy process", "beside two")):
             yield Question("neighbours", table, beside, task, _installed(makers), None, once=True, neighbours=count)
 
 
-def held_epoch(task: Task, epochs: int = 1) -> Step:
-    """One epoch of `fastopt.nn`, or several, with one thread of BLAS whatever the size of the products."""
-    return replace(fastopt_epoch(task, epochs), around=partial(held_to, 1))
+def whole(make: Callable[..., Step], task: Task, around: Callable[[], Any] = nullcontext, **settings: Any) -> Step:
+    """Return a step without the parts of its time."""
+    call = make(task, **settings).call
+    return Step(lambda: call() and None, around)
 
 
 def _named(widths: tuple[int, ...], rest: str) -> str:
