@@ -145,6 +145,24 @@ def test_a_cycle_that_collapses_is_reported():
     assert ensemble.evaluate(X, y, last=1)["loss"] > 0.9 * constant
 
 
+def test_a_cycle_that_loses_most_is_reported():
+    X, y = noisy(100, 0)
+    net = nn.Network([nn.Dense(8, 30), nn.ReLU(), nn.Dense(30, 2)], loss=nn.SoftmaxCrossEntropy())
+    ensemble, constant, losses = SnapshotEnsemble(100), net.loss.constant(y), []
+
+    def lose(run):
+        if run.step == 200:
+            net.params *= 0.3
+        if run.step % 100 == 0:
+            losses.append(net.evaluate(X, y)["loss"])
+
+    optimizer = fastopt.SGD(net.params, lr=0.1)
+    with pytest.warns(UserWarning, match="after 200 updates collapsed"):
+        history = fit(net, X, y, optimizer=optimizer, epochs=300, callbacks=[nn_callback(lose), ensemble])
+    assert [event["step"] for event in history.events] == [200]
+    assert (losses[0] + constant) / 2 < losses[1] < 0.95 * constant
+
+
 def test_a_network_that_never_learns_is_reported_as_well():
     X, y = noisy(100, 0)
     net = nn.Network([nn.Dense(8, 2)], loss=nn.SoftmaxCrossEntropy(), dtype="float64")
