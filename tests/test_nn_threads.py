@@ -221,6 +221,21 @@ def test_a_callback_that_starts_afresh_follows_one_run(tmp_path):
         train(network(), [printer])
 
 
+def test_a_schedule_with_a_state_follows_one_run():
+    X, y = samples(0)
+    plateau = fastopt.schedules.ReduceOnPlateau(0.1)
+
+    def follow(rate, *callbacks):
+        net = network()
+        net.fit(X, y, optimizer=fastopt.SGD(net.params, lr=rate), epochs=1, callbacks=callbacks)
+
+    with held(lambda pause: follow(plateau, nn.LambdaCallback(on_batch_end=pause))):
+        with pytest.raises(RuntimeError, match="optimizer: expected schedules with a state that no other fit follows"):
+            follow(fastopt.schedules.Warmup(plateau, 3))
+        follow(fastopt.schedules.ReduceOnPlateau(0.1))
+    follow(plateau)
+
+
 def test_two_runs_do_not_write_to_the_same_files(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
     pairs = [
@@ -234,6 +249,26 @@ def test_two_runs_do_not_write_to_the_same_files(tmp_path):
         ):
             train(network(), [second])
         train(network(), [second])
+
+
+def test_measuring_the_loss_around_a_network_leaves_it_alone():
+    X, y = samples(0)
+    net = network()
+    expected, own = net.predict(X), net.params.tobytes()
+    calls = []
+
+    def look(done, total):
+        calls.append(done)
+        assert net.params.tobytes() == own
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with meanwhile(lambda: same(net.predict(X), expected)):
+        nn.measure_line(net, X, y, points=9)
+        with pytest.raises(KeyboardInterrupt):
+            nn.measure_surface(net, X, y, points=3, progress=look)
+    assert calls == [1, 2, 3, 4, 5]
+    assert net.params.tobytes() == own
 
 
 # -- ensembles ---------------------------------------------------------------------------------

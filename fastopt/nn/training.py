@@ -680,6 +680,9 @@ def _claimed(run: Training) -> Iterator[None]:
     wanted: dict[Hashable, str] = {("net", id(run.net)): refusal}
     for callback in run.callbacks:
         wanted |= callback._claims()
+    for schedule in stateful(*_hyper_parameters(run.optimizer)):
+        refusal = f"optimizer: expected schedules with a state that no other fit follows, got {schedule!r} followed"
+        wanted["schedule", id(schedule)] = refusal
     owner = object()  # not the run, which might be run inside itself
     try:
         with _claims_lock:
