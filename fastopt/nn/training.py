@@ -676,7 +676,7 @@ _claims_lock = threading.Lock()
 @contextmanager
 def _claimed(run: Training) -> Iterator[None]:
     """Refuse to train with what another run under way has for itself, and keep it from others."""
-    refusal = f"net: expected a network that no other fit is training, got {run.net!r} in training"
+    refusal = "net: expected a network that no other fit is training, got one in training"
     wanted: dict[Hashable, str] = {("net", id(run.net)): refusal}
     for callback in run.callbacks:
         wanted |= callback._claims()
