@@ -20,6 +20,7 @@ from fastopt import nn
 from fastopt.cli import COMMANDS, _optimizers, build_parser
 from fastopt.cli._optimizers import OPTIMIZERS
 from fastopt.kernels import _backend
+from fastopt.nn import _blas
 
 run = pytest.fixture(runner)
 
@@ -119,6 +120,7 @@ def test_a_cycle_that_collapses_is_an_event(run):
 
 def test_threads_of_kernels_and_blas_are_set_and_put_back(run, monkeypatch):
     controller = pytest.importorskip("threadpoolctl").ThreadpoolController()
+    _blas._libraries.cache_clear()  # another test may have loaded one more
 
     def counts():
         blas = [library["num_threads"] for library in controller.info() if library["user_api"] == "blas"]
