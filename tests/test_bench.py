@@ -5,6 +5,7 @@ import json
 import re
 import runpy
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ import oracle
 import pytest
 
 import fastopt
-from fastopt.bench import limit, peers, report, rules, shapes, timing, training
+from fastopt.bench import limit, peers, questions, report, rules, shapes, timing, training
 from fastopt.bench.book import BookNetwork
 from fastopt.bench.groups import GROUPS
 from fastopt.bench.peers import BACKENDS, CONTENDERS, LIMIT
@@ -172,6 +173,18 @@ def test_threads_are_put_back():
     with using_threads(before + 3):
         assert fastopt.get_num_threads() == before + 3
     assert fastopt.get_num_threads() == before
+
+
+def test_neighbours_are_busy_while_a_question_is_open(monkeypatch):
+    started = []
+    real = questions.subprocess.Popen
+    monkeypatch.setattr(questions.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1])
+    beside = Question("g", "t", "r", list, {"fastopt": lambda shared: Step(list)}, neighbours=2)
+    with suppress(KeyboardInterrupt), beside.open():
+        assert [process.poll() for process in started] == [None, None]
+        raise KeyboardInterrupt
+    assert len(started) == 2
+    assert None not in [process.poll() for process in started]
 
 
 @pytest.mark.filterwarnings("default")

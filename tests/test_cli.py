@@ -7,6 +7,7 @@ import runpy
 import shlex
 import shutil
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import pytest
 from cli_harness import TINY, pictures, process, runner
 
 import fastopt
+from fastopt import nn
 from fastopt.cli import COMMANDS, _optimizers, build_parser
 from fastopt.cli._optimizers import OPTIMIZERS
 from fastopt.kernels import _backend
+from fastopt.nn import _blas
 
 run = pytest.fixture(runner)
 
@@ -101,6 +104,40 @@ def test_the_pictures_of_a_command(run, words, names):
     assert pictures(out) == json.loads(Path("result.json").read_text())["pictures"] == names
     for name in names:
         assert Path(name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_cycle_that_collapses_is_an_event(run):
+    code, out, err = run(
+        *("train", "vertical", "--samples", 20, "--hidden", 8, "--optimizer", "sgd", "--lr", 3000, "--batch-size", 6),
+        *("--epochs", 40, "--snapshots", 3, "--no-plot", "--quiet", "--json", "result.json"),
+    )
+    assert (code, err) == (0, "")
+    events = json.loads(Path("result.json").read_text())["history"]["events"]
+    assert {event["kind"] for event in events} == {"collapsed cycle"}
+    shown = re.findall(r"^event +epoch (\d+): the cycle that ended after (\d+) updates collapsed", out, re.MULTILINE)
+    assert shown == [(str(event["epoch"]), str(event["step"])) for event in events]
+
+
+def test_threads_of_kernels_and_blas_are_set_and_put_back(run, monkeypatch):
+    controller = pytest.importorskip("threadpoolctl").ThreadpoolController()
+    _blas._libraries.cache_clear()  # another test may have loaded one more
+
+    def counts():
+        blas = [library["num_threads"] for library in controller.info() if library["user_api"] == "blas"]
+        return [fastopt.get_num_threads(), *blas]
+
+    with controller.limit(limits=2, user_api="blas"):
+        before, seen = counts(), []
+        monkeypatch.setattr(nn.Training, "run", lambda self, resume: seen.append(counts()) or self.history)
+        code, out, _ = run("train", *TINY, "--threads", "1", "--no-plot")
+        assert code == 0
+        assert seen == [[1] * len(before)]
+        assert counts() == before
+    assert re.search(r"^kernels .*, 1 thread$", out, re.MULTILINE)
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    code, _, err = run("train", *TINY, "--threads", "1", "--no-plot")
+    assert code == 2
+    assert err == 'fastopt train: --threads needs threadpoolctl: pip install "fastopt[train]"\n'
 
 
 @pytest.mark.parametrize("backend", ["cython", "numba", "numpy"])

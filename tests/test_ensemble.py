@@ -129,6 +129,49 @@ def test_the_ensemble_is_at_least_as_good_as_the_last_snapshot():
         assert losses[1] < losses[0]
 
 
+def test_a_cycle_that_collapses_is_reported():
+    """The rate of the second of three cycles kills all units: what is left is a constant."""
+    X, y = noisy(100, 0)
+    net = nn.Network([nn.Dense(8, 30), nn.ReLU(), nn.Dense(30, 2)], loss=nn.SoftmaxCrossEntropy())
+    constant = net.loss.constant(y)
+    ensemble = SnapshotEnsemble(50)
+    optimizer = fastopt.SGD(net.params, lr=lambda step: 300.0 if 50 <= step < 60 else 0.1)
+    match = "SnapshotEnsemble: the cycle that ended after 100 updates collapsed: .* after an earlier cycle"
+    with pytest.warns(UserWarning, match=match) as found:
+        history = fit(net, X, y, optimizer=optimizer, epochs=100, callbacks=[ensemble])
+    assert [warning.filename for warning in found] == [__file__]
+    [event] = history.events
+    assert (event["kind"], event["epoch"], event["step"]) == ("collapsed cycle", 99, 100)
+    assert ensemble.evaluate(X, y, last=1)["loss"] > 0.9 * constant
+
+
+def test_a_cycle_that_loses_most_is_reported():
+    X, y = noisy(100, 0)
+    net = nn.Network([nn.Dense(8, 30), nn.ReLU(), nn.Dense(30, 2)], loss=nn.SoftmaxCrossEntropy())
+    ensemble, constant, losses = SnapshotEnsemble(100), net.loss.constant(y), []
+
+    def lose(run):
+        if run.step == 200:
+            net.params *= 0.3
+        if run.step % 100 == 0:
+            losses.append(net.evaluate(X, y)["loss"])
+
+    optimizer = fastopt.SGD(net.params, lr=0.1)
+    with pytest.warns(UserWarning, match="after 200 updates collapsed"):
+        history = fit(net, X, y, optimizer=optimizer, epochs=300, callbacks=[nn_callback(lose), ensemble])
+    assert [event["step"] for event in history.events] == [200]
+    assert (losses[0] + constant) / 2 < losses[1] < 0.95 * constant
+
+
+def test_a_network_that_never_learns_is_reported_as_well():
+    X, y = noisy(100, 0)
+    net = nn.Network([nn.Dense(8, 2)], loss=nn.SoftmaxCrossEntropy(), dtype="float64")
+    ensemble = SnapshotEnsemble(50)
+    with pytest.warns(UserWarning, match="after 100 updates collapsed: the training loss is 0.693 .0.6.. without"):
+        history = fit(net, 0 * X, y, optimizer=fastopt.SGD(net.params, lr=0.0), epochs=100, callbacks=[ensemble])
+    assert [event["step"] for event in history.events] == [100]  # 50 updates are too few to say
+
+
 def test_without_cycles():
     with pytest.raises(ValueError, match=r"cycle: expected a number of updates, since .*: None"):
         train(SnapshotEnsemble(), 0.1)

@@ -1,5 +1,6 @@
 """Pictures: that the data is in them, labelled, and that nothing else is touched."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -756,18 +757,17 @@ def test_a_failing_network_is_put_back() -> None:
 
 def test_directions_are_as_long_as_the_filters() -> None:
     net = small_net()
+    before = net.params.copy()
     seen: list[np.ndarray] = []
 
-    class Watched:
-        params = net.params
-        layers = net.layers
-
-        def evaluate(self, X: Any, y: Any) -> dict[str, float]:
-            seen.append(net.params.copy())
+    class Watched(nn.Network):
+        def evaluate(self, X: Any, y: Any, batch_size: int = 1024) -> dict[str, float]:
+            seen.append(self.params.copy())
             return {"loss": 0.0}
 
-    before = net.params.copy()
-    plots.measure_line(Watched(), SPIRAL.X, SPIRAL.y, points=2, span=1.0)
+    watched = Watched([copy.copy(layer) for layer in net.layers], loss=net.loss)
+    watched.params[...] = before
+    plots.measure_line(watched, SPIRAL.X, SPIRAL.y, points=2, span=1.0)
     weights = [layer.weight.copy() for layer in net.layers if isinstance(layer, nn.Dense)]
     net.params[...] = seen[1] - before
     for layer in net.layers:

@@ -5,6 +5,8 @@
 
 import contextlib
 import math
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +57,8 @@ class Question:
         Memory that it takes, roughly.
     once : bool
         Whether a step is a long run, not to be repeated more than needed.
+    neighbours : int
+        Processes that keep a processor busy meanwhile.
     """
 
     group: str
@@ -66,6 +70,7 @@ class Question:
     elements: int | None = None
     bytes: int = 0
     once: bool = False
+    neighbours: int = 0
 
     @contextlib.contextmanager
     def open(self, names: Sequence[str] | None = None) -> Iterator[dict[str, Step]]:
@@ -82,7 +87,20 @@ class Question:
             # Once the peers are imported, which they are when they have made a step.
             if self.threads is not None:
                 stack.enter_context(using_threads(self.threads))
+            stack.enter_context(busy_processes(self.neighbours))
             yield steps
+
+
+@contextlib.contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Run processes that each keep a processor busy, and end with this one at the latest."""
+    code = f"import os\nwhile os.getppid() == {os.getpid()}:\n    for _ in range(10**6): pass"
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        yield
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -23,6 +24,7 @@ from fastopt.bench.peers import Maker
 from fastopt.bench.problem import Step
 from fastopt.bench.questions import Level, Question, using_threads
 from fastopt.bench.rules import RULES
+from fastopt.nn._blas import held_to
 
 
 @dataclass(frozen=True)
@@ -241,21 +243,22 @@ def torch_step(task: Task) -> Step:
 # A whole epoch.
 
 
-def fastopt_epoch(task: Task) -> Step:
-    """One epoch of `fastopt.nn`."""
+def fastopt_epoch(task: Task, epochs: int = 1) -> Step:
+    """One epoch of `fastopt.nn`, or several."""
     net = network(task)
     optimizer = fastopt.Adam(net.params, lr=1e-3)
 
     def run() -> dict[str, float]:
-        history = net.fit(task.X, task.y, optimizer=optimizer, epochs=1, batch_size=task.batch)
+        history = net.fit(task.X, task.y, optimizer=optimizer, epochs=epochs, batch_size=task.batch)
         return {"optimizer": history.optimizer_seconds}
 
     return Step(run)
 
 
-def torch_epoch(task: Task) -> Step:
-    """One epoch of eager PyTorch with ``Adam(fused=True)``."""
-    return Step(_TorchNetwork(task).epoch)
+def torch_epoch(task: Task, epochs: int = 1) -> Step:
+    """One epoch of eager PyTorch with ``Adam(fused=True)``, or several."""
+    net = _TorchNetwork(task)
+    return Step(lambda: {"optimizer": sum(net.epoch()["optimizer"] for _ in range(epochs))})
 
 
 def sklearn_epoch(task: Task) -> Step:
@@ -374,6 +377,30 @@ def training(level: Level, threads: int) -> Iterator[Question]:
         bytes=rows * 784 * 4 * 4,
         once=True,
     )
+
+
+def neighbours(level: Level, threads: int) -> Iterator[Question]:
+    """Training beside none, one and two busy processes: what it costs to share the processors."""
+    hidden, steps, rows = (128 if level == "quick" else 512), 300, 6_000
+    epoch = partial(images, rows, (784, hidden, 10), 32, 0.2)
+    tasks: dict[str, tuple[Callable[[], Task], int]] = {
+        f"{steps} steps with Adam, spiral 2-64-3, 300 rows, float32": (spiral, steps),
+        f"An epoch with Adam, 784-{hidden}-10, {rows:,} rows, batch 32, float32": (epoch, 1),
+    }
+    for table, (task, epochs) in tasks.items():
+        makers: dict[str, Maker] = {
+            "fastopt": partial(whole, fastopt_epoch, epochs=epochs),
+            "BLAS held to 1 thread": partial(whole, fastopt_epoch, epochs=epochs, around=partial(held_to, 1)),
+            "torch eager": partial(whole, torch_epoch, epochs=epochs),
+        }
+        for count, beside in enumerate(("alone", "beside one busy process", "beside two")):
+            yield Question("neighbours", table, beside, task, _installed(makers), None, once=True, neighbours=count)
+
+
+def whole(make: Callable[..., Step], task: Task, around: Callable[[], Any] = nullcontext, **settings: Any) -> Step:
+    """Return a step without the parts of its time."""
+    call = make(task, **settings).call
+    return Step(lambda: call() and None, around)
 
 
 def _named(widths: tuple[int, ...], rest: str) -> str:

@@ -3,8 +3,8 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 from fastopt.cli._errors import REFUSED, Parser, make_printable, say, sentence
@@ -150,5 +150,27 @@ def _run(args: argparse.Namespace) -> int:
     backend = nullcontext() if not isinstance(name, str) else _backend.using(name)
     # JSON on standard output stays alone there.
     alone = redirect_stdout(sys.stderr) if getattr(args, "json", None) == "-" else nullcontext()
-    with backend, alone:
-        return int(command_module(args.command).run(args))
+    run = command_module(args.command).run
+    with backend, alone, _threads(args):
+        return int(run(args))
+
+
+@contextmanager
+def _threads(args: argparse.Namespace) -> Iterator[None]:
+    """Hold kernels and BLAS to the threads that the command line asks for; the benchmarks do that themselves."""
+    count = getattr(args, "threads", None)
+    if count is None or args.command == "bench":
+        yield
+        return
+    from fastopt import get_num_threads, set_num_threads
+    from fastopt._extras import require
+    from fastopt.nn._blas import held_to
+
+    require("threadpoolctl", extra="train", what="--threads")
+    before = get_num_threads()
+    set_num_threads(count)
+    try:
+        with held_to(count):
+            yield
+    finally:
+        set_num_threads(before)

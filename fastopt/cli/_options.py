@@ -209,8 +209,14 @@ def add_length(parser: argparse.ArgumentParser) -> Arguments:
 
 
 def add_backend(parser: Arguments) -> None:
-    """Add the choice of the backend."""
+    """Add what the computing is done with."""
     parser.add_argument("--backend", choices=BACKENDS, help="kernels to run on (the best there is)")
+    parser.add_argument(
+        "--threads",
+        type=count(most=10**4),
+        metavar="N",
+        help="threads of the kernels, and at most of BLAS (all processors; BLAS as many as its products can use)",
+    )
 
 
 def add_output(parser: argparse.ArgumentParser, picture: str | None, *, moving: bool = False) -> Arguments:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -265,7 +266,9 @@ class _Run:
             clip_norm=settings.clip_norm,
         )
         try:
-            with printed_rescues(quiet=self.args.quiet):
+            with printed_rescues(quiet=self.args.quiet), warnings.catch_warnings():
+                # A cycle that collapsed is reported as an event.
+                warnings.filterwarnings("ignore", "SnapshotEnsemble", UserWarning)
                 training.run(self.args.resume)
         except nn.Diverged as error:
             message = sentence(error)

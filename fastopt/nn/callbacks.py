@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -13,7 +13,7 @@ from fastopt._checks import COUNT, boolean, choice, optional, real
 from fastopt._extras import require
 from fastopt._typing import Array
 from fastopt.nn import checkpoint
-from fastopt.nn.training import Callback, LambdaCallback, Training
+from fastopt.nn.training import Callback, LambdaCallback, Training, claimed_path
 
 __all__ = [
     "Callback",
@@ -153,6 +153,9 @@ class Checkpoint(Callback):
     def on_train_begin(self, run: Training) -> None:
         """Complain now, not after the first epoch."""
         checkpoint.target(self.path)
+
+    def _claims(self) -> dict[Hashable, str]:
+        return super()._claims() | claimed_path(self.path)
 
     def on_checkpoint(self, run: Training) -> None:
         """Save, if it is time."""

@@ -1,5 +1,6 @@
 """The loss around a trained network, along one or two directions of its parameters."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -62,7 +63,7 @@ def measure_line(net: Model, X: Any, y: Any, *, span: float = 1.0, points: int =
     Parameters
     ----------
     net : Network
-        A trained network; its parameters are the same afterwards.
+        A trained network, which stays as it is.
     X, y : array_like
         The samples to measure the loss on.
     span : float
@@ -107,7 +108,7 @@ def measure_surface(
     Parameters
     ----------
     net : Network
-        A trained network; its parameters are the same afterwards.
+        A trained network, which stays as it is.
     X, y : array_like
         The samples to measure the loss on.
     path : sequence of ndarray, optional
@@ -163,18 +164,17 @@ def _range(path: Float64s, points: int) -> Float64s:
 
 def _filter_normalised(net: Model, rng: np.random.Generator) -> Float64s:
     # The direction is laid out through the layers' own views, whatever their order in params.
-    kept = net.params.copy()
-    try:
-        weights = [layer.weight for layer in cast("list[Any]", net.layers) if hasattr(layer, "weight")]
-        originals = [weight.astype(np.float64) for weight in weights]
-        net.params[...] = 0
-        for weight, original in zip(weights, originals, strict=True):
-            drawn = rng.standard_normal(weight.shape)
-            length = np.linalg.norm(drawn, axis=0)
-            weight[...] = drawn * (np.linalg.norm(original, axis=0) / np.maximum(length, 1e-10))
-        return net.params.astype(np.float64)
-    finally:
-        net.params[...] = kept
+    direction = copy.copy(net)
+    weights, drawn = (
+        [layer.weight for layer in cast("list[Any]", model.layers) if hasattr(layer, "weight")]
+        for model in (net, direction)
+    )
+    direction.params[...] = 0
+    for weight, target in zip(weights, drawn, strict=True):
+        values = rng.standard_normal(weight.shape)
+        length = np.linalg.norm(values, axis=0)
+        target[...] = values * (np.linalg.norm(weight.astype(np.float64), axis=0) / np.maximum(length, 1e-10))
+    return direction.params.astype(np.float64)
 
 
 def _losses(
@@ -185,16 +185,14 @@ def _losses(
     directions: Float64s,
     progress: Callable[[int, int], None] | None = None,
 ) -> Float64s:
-    kept = net.params.copy()
-    losses = np.empty(len(where))
-    try:
-        # Far out a loss may well overflow: that is a result.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for i, position in enumerate(where):
-                net.params[...] = kept + position @ directions
-                losses[i] = net.evaluate(X, y)["loss"]
-                if progress is not None:
-                    progress(i + 1, len(where))
-    finally:
-        net.params[...] = kept
+    # A copy is moved: the network may be at work in other threads.
+    moved, losses = copy.copy(net), np.empty(len(where))
+    center = moved.params.copy()
+    # Far out a loss may well overflow: that is a result.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i, position in enumerate(where):
+            moved.params[...] = center + position @ directions
+            losses[i] = moved.evaluate(X, y)["loss"]
+            if progress is not None:
+                progress(i + 1, len(where))
     return losses

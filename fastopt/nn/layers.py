@@ -42,12 +42,27 @@ class Buffer:
             return self._memory[:size].reshape(columns, rows).T
         return self._memory[:size].reshape(rows, columns)
 
+    def apart(self) -> "Buffer":
+        """Return an empty buffer of the same data type."""
+        return Buffer(self._memory.dtype)
+
+
+def with_own_buffers(layer: "Layer") -> "Layer":
+    """Return the layer again, over the same parameters and gradients, with buffers of its own."""
+    twin = type(layer).__new__(type(layer))
+    # Not by copy.copy, which makes a layer for another network. The copy is of one moment: other threads allocate.
+    for name, value in vars(layer).copy().items():
+        setattr(twin, name, value.apart() if isinstance(value, Buffer) else value)
+    return twin
+
 
 class Layer:
     """Base of all layers.
 
     `fastopt.nn.Network` calls, in this order: `connect` once, `allocate` when the batch size
-    changes, then `forward` and `backward` at each step.
+    changes, then `forward` and `backward` at each step. Where a network works in several threads at
+    once, the second and all further passes run on shallow copies of the layers, each after an
+    `allocate` of its own: arrays that `forward` and `backward` write to are made there.
 
     Attributes
     ----------

@@ -1,6 +1,9 @@
 """A dense network: one flat array of parameters, one of gradients, and the passes over them."""
 
-from collections.abc import Mapping, Sequence
+import copy
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,7 @@ from fastopt._checks import COUNT, integer, optional
 from fastopt._typing import Array
 from fastopt.nn.checkpoint import checked_state
 from fastopt.nn.history import History
-from fastopt.nn.layers import Layer, aligned_empty
+from fastopt.nn.layers import Layer, aligned_empty, with_own_buffers
 from fastopt.nn.losses import Loss, Metric, Workspace
 from fastopt.nn.training import Optimizer, fit
 
@@ -46,6 +49,13 @@ class Network:
     ------
     TypeError, ValueError
         For what is not a layer or a loss, and for widths that do not fit.
+
+    Notes
+    -----
+    `predict`, `evaluate` and `forward` may be called from any number of threads at once. `params`
+    and `grads` are shared: while one thread trains, in `fit` or in a call of `loss_and_grad`, both
+    refuse to start in another, with `RuntimeError`, and predictions there are made with weights
+    that may change meanwhile. ``copy.deepcopy(net)`` is a network for another thread to train.
 
     Examples
     --------
@@ -88,8 +98,9 @@ class Network:
         self.n_inputs: int = self.layers[self._first].n_inputs
         self._connect()
         self._bind()
-        self._allocated: tuple[int, bool] | None = None
-        self._work: tuple[tuple[Array, ...], Workspace] | None = None
+        # Taken out by whoever runs them: a second thread, or a metric that predicts, gets others.
+        self._idle = [_Passes(self, self.layers)]
+        self._training = threading.RLock()
         for layer in self.layers:
             layer._in_use = True
 
@@ -136,14 +147,25 @@ class Network:
             layer.bind(params, grads)
             counts[kind] = counts.get(kind, 0) + 1
 
-    def _allocate(self, batch: int, training: bool) -> None:
-        if self._allocated in ((batch, training), (batch, True)):
-            return
-        self._allocated = None
-        for i, layer in enumerate(self.layers):
-            layer.allocate(batch, training, first=i <= self._first, last=i >= self._last)
-        self._work = None
-        self._allocated = (batch, training)
+    @contextmanager
+    def training_by_this_thread(self, what: str) -> Iterator[None]:
+        """Refuse, in the name of `what`, to train while another thread does, and keep others from it until the end."""
+        if not self._training.acquire(blocking=False):
+            raise RuntimeError(_REFUSED.format(what))
+        try:
+            yield
+        finally:
+            self._training.release()
+
+    def _take_passes(self) -> "_Passes":
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Passes(self, [with_own_buffers(layer) for layer in self.layers])
+
+    def _give_back(self, passes: "_Passes") -> None:
+        if passes.layers is self.layers:
+            self._idle.append(passes)
 
     def as_inputs(self, X: object, name: str = "X") -> Array:
         """Convert inputs to the network's data type; an array that has it already is not copied.
@@ -221,13 +243,14 @@ class Network:
         Returns
         -------
         ndarray of shape (batch, n_outputs)
-            A buffer of the network that the next call overwrites: copy it to keep it.
+            A new array of the network's data type.
         """
         x = self.as_inputs(X)
-        self._allocate(len(x), training)
-        for layer in self.layers:
-            x = layer.forward(x, training)
-        return x
+        passes = self._take_passes()
+        try:
+            return passes.forward(x, training).copy()
+        finally:
+            self._give_back(passes)
 
     def loss_and_grad(self, X: object, y: object, *, metrics: dict[str, float] | None = None) -> float:
         """Loss of a batch in training mode, and its gradient in `grads`.
@@ -246,33 +269,32 @@ class Network:
         -------
         float
             Mean loss over the batch, plus the layers' penalties.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread trains the network at this moment.
+        TypeError, ValueError
+            For inputs or targets that do not fit.
         """
         x = self.as_inputs(X)
         targets = self.as_targets(y, len(x))
-        self._allocate(len(x), True)
-        outputs = [x]
-        for layer in self.layers:
-            x = layer.forward(x, True)
-            outputs.append(x)
-        if metrics is not None:
-            for name, metric in self.metrics.items():
-                metrics[name] = metric(x, targets)
-        loss, delta = self._data_loss(x, targets)
-        for i in range(len(self.layers) - 1, self._first - 1, -1):
-            delta = self.layers[i].backward(outputs[i], outputs[i + 1], delta)
+        if not self._training.acquire(blocking=False):
+            raise RuntimeError(_REFUSED.format("loss_and_grad"))
+        try:
+            passes = self._take_passes()
+            try:
+                outputs = passes.outputs(x)
+                if metrics is not None:
+                    for name, metric in self.metrics.items():
+                        metrics[name] = metric(outputs[-1], targets)
+                loss, delta = passes.data_loss(self.loss, outputs[-1], targets)
+                passes.backward(outputs, delta)
+            finally:
+                self._give_back(passes)
+        finally:
+            self._training.release()
         return loss + self.penalty()
-
-    def _data_loss(self, scores: Array, targets: Array) -> tuple[float, Array]:
-        """Loss and gradient, in the memory of the scores unless the last layer needs them."""
-        if self._work is None:
-            separate = self._keep_scores or not scores.flags.forc
-            copy: tuple[Array, ...] = (np.empty_like(scores),) if separate else ()
-            self._work = (copy, self.loss.workspace(scores))
-        copy, work = self._work
-        if copy:
-            np.copyto(copy[0], scores)
-            scores = copy[0]
-        return self.loss.value_and_grad(scores, targets, work), scores
 
     def penalty(self) -> float:
         """Sum of the layers' L1 and L2 penalties at the present parameters."""
@@ -295,8 +317,13 @@ class Network:
         """
         x = self.as_inputs(X)
         result = np.empty((len(x), self.n_outputs), self.dtype)
-        for rows in _batches(len(x), batch_size):
-            result[rows] = self.loss.activate(self.forward(x[rows]))
+        batches = _batches(len(x), batch_size)
+        passes = self._take_passes()
+        try:
+            for rows in batches:
+                result[rows] = self.loss.activate(passes.forward(x[rows], False))
+        finally:
+            self._give_back(passes)
         return result
 
     def evaluate(self, X: object, y: object, batch_size: int = 1024) -> dict[str, float]:
@@ -319,11 +346,16 @@ class Network:
         x = self.as_inputs(X)
         targets = self.as_targets(y, len(x))
         totals = dict.fromkeys(("loss", *self.metrics), 0.0)
-        for rows in _batches(len(x), batch_size):
-            scores, part = self.forward(x[rows]), targets[rows]
-            for name, metric in self.metrics.items():
-                totals[name] += metric(scores, part) * len(part)
-            totals["loss"] += self._data_loss(scores, part)[0] * len(part)
+        batches = _batches(len(x), batch_size)
+        passes = self._take_passes()
+        try:
+            for rows in batches:
+                scores, part = passes.forward(x[rows], False), targets[rows]
+                for name, metric in self.metrics.items():
+                    totals[name] += metric(scores, part) * len(part)
+                totals["loss"] += passes.data_loss(self.loss, scores, part)[0] * len(part)
+        finally:
+            self._give_back(passes)
         return {name: total / len(x) for name, total in totals.items()}
 
     def fit(self, X: object, y: object, *, optimizer: Optimizer, **settings: Any) -> History:
@@ -380,7 +412,7 @@ class Network:
     def __getstate__(self) -> dict[str, Any]:
         """Keep what makes the network again: in a plain copy, layers would not hold views."""
         return {
-            "layers": self.layers,
+            "layers": [copy.copy(layer) for layer in self.layers],
             "loss": self.loss,
             "dtype": self.dtype.name,
             "metrics": self.metrics,
@@ -388,7 +420,7 @@ class Network:
         }
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
-        """Make the network again; for `copy.deepcopy` and pickle."""
+        """Make the network again; for `copy.copy`, `copy.deepcopy` and pickle."""
         state = saved.pop("state")
         self.__init__(**saved)  # type: ignore[misc]
         self.load_state_dict(state)
@@ -404,6 +436,64 @@ class Network:
             f"Network({'-'.join(map(str, widths))}: {', '.join(names)}; "
             f"{type(self.loss).__name__}; {self.params.size} parameters, {self.dtype})"
         )
+
+
+_REFUSED = (
+    "{}: expected a network that no other thread trains at this moment, got one in training; its parameters and "
+    "gradients are shared, so give each thread a copy: copy.deepcopy(net)"
+)
+
+
+class _Passes:
+    """Forward and backward passes through a network's layers, in buffers that serve one call at a time."""
+
+    def __init__(self, net: Network, layers: list[Layer]) -> None:
+        self.layers = layers
+        self._first, self._last, self._keep_scores = net._first, net._last, net._keep_scores
+        self._allocated: tuple[int, bool] | None = None
+        self._work: tuple[tuple[Array, ...], Workspace] | None = None
+
+    def _allocate(self, batch: int, training: bool) -> None:
+        if self._allocated in ((batch, training), (batch, True)):
+            return
+        self._allocated = None
+        for i, layer in enumerate(self.layers):
+            layer.allocate(batch, training, first=i <= self._first, last=i >= self._last)
+        self._work = None
+        self._allocated = (batch, training)
+
+    def forward(self, x: Array, training: bool) -> Array:
+        """Return the scores, in a buffer that the next pass overwrites."""
+        self._allocate(len(x), training)
+        for layer in self.layers:
+            x = layer.forward(x, training)
+        return x
+
+    def outputs(self, x: Array) -> list[Array]:
+        """Return the batch and what each layer makes of it in training, in buffers that the next pass overwrites."""
+        self._allocate(len(x), True)
+        outputs = [x]
+        for layer in self.layers:
+            x = layer.forward(x, True)
+            outputs.append(x)
+        return outputs
+
+    def data_loss(self, loss: Loss, scores: Array, targets: Array) -> tuple[float, Array]:
+        """Return the loss, and its gradient in the memory of the scores unless the last layer needs them."""
+        if self._work is None:
+            separate = self._keep_scores or not scores.flags.forc
+            copied: tuple[Array, ...] = (np.empty_like(scores),) if separate else ()
+            self._work = (copied, loss.workspace(scores))
+        copied, work = self._work
+        if copied:
+            np.copyto(copied[0], scores)
+            scores = copied[0]
+        return loss.value_and_grad(scores, targets, work), scores
+
+    def backward(self, outputs: list[Array], delta: Array) -> None:
+        """Write the gradient of the loss, given the one with respect to the scores, to the network's array."""
+        for i in range(len(self.layers) - 1, self._first - 1, -1):
+            delta = self.layers[i].backward(outputs[i], outputs[i + 1], delta)
 
 
 def _check_layers(layers: Sequence[Layer]) -> list[Layer]:

@@ -10,8 +10,8 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ from fastopt._groups import is_grouped
 from fastopt._typing import Array
 from fastopt.kernels import clip_grad_norm
 from fastopt.nn import checkpoint
+from fastopt.nn._blas import held_to, useful_threads
 from fastopt.nn.history import Diverged, History
 from fastopt.nn.layers import Layer
 from fastopt.nn.losses import Loss, Metric
@@ -51,6 +52,10 @@ class Model(Protocol):
 
     def loss_and_grad(self, X: object, y: object, *, metrics: dict[str, float] | None = None) -> float:
         """Return the loss of a batch, fill `grads`, and fill `metrics` by name."""
+        ...
+
+    def training_by_this_thread(self, what: str) -> AbstractContextManager[None]:
+        """Refuse, in the name of `what`, to train while another thread does, and keep others from it until the end."""
         ...
 
     def penalty(self) -> float:
@@ -135,6 +140,20 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
+
+    def _claims(self) -> dict[Hashable, str]:
+        """Return what only one run at a time can have, with the refusal of another: itself, if it starts afresh."""
+        if type(self).on_train_begin is Callback.on_train_begin:
+            return {}
+        kind = type(self).__name__
+        refusal = f"callbacks: expected {kind} objects that no other fit has at this moment, got one that another has"
+        return {("callback", id(self)): refusal}
+
+
+def claimed_path(path: os.PathLike[str]) -> dict[Hashable, str]:
+    """Return the claim on a file or folder: runs that write to the same one would undo each other's work."""
+    refusal = f"callbacks: expected a path that no other fit writes to at this moment, got {path}"
+    return {("path", os.path.realpath(path)): refusal}
 
 
 class LambdaCallback(Callback):
@@ -299,6 +318,11 @@ class Training:
 
     def run(self, resume: str | os.PathLike[str] | None = None) -> History:
         """Train; see `fit`."""
+        blas = held_to(useful_threads(self.net.layers, self._data.size))
+        with self.net.training_by_this_thread("fit"), _claimed(self), blas:
+            return self._run(resume)
+
+    def _run(self, resume: str | os.PathLike[str] | None) -> History:
         _start_schedules(self.optimizer, self.measured)
         begun: list[Callback] = []
         try:
@@ -611,6 +635,10 @@ def fit(
     ------
     Diverged
         If loss or parameters become infinite or NaN.
+    RuntimeError
+        If the network is being trained already, in another thread or by the `fit` that called the
+        callback which calls this one; and for a callback, or the path of one, that another run
+        has at this moment.
     TypeError, ValueError
         For arguments out of range, an optimizer of other arrays, a schedule that follows a metric
         which is not measured, and checkpoints that are damaged or do not fit.
@@ -638,6 +666,36 @@ def fit(
         callbacks=callbacks,
         clip_norm=clip_norm,
     ).run(resume)
+
+
+# What the runs under way, in all threads, have for themselves, and which of them has it.
+_claims: dict[Hashable, object] = {}
+_claims_lock = threading.Lock()
+
+
+@contextmanager
+def _claimed(run: Training) -> Iterator[None]:
+    """Refuse to train with what another run under way has for itself, and keep it from others."""
+    refusal = "net: expected a network that no other fit is training, got one in training"
+    wanted: dict[Hashable, str] = {("net", id(run.net)): refusal}
+    for callback in run.callbacks:
+        wanted |= callback._claims()
+    for schedule in stateful(*_hyper_parameters(run.optimizer)):
+        refusal = f"optimizer: expected schedules with a state that no other fit follows, got {schedule!r} followed"
+        wanted["schedule", id(schedule)] = refusal
+    owner = object()  # not the run, which might be run inside itself
+    try:
+        with _claims_lock:
+            for key, refusal in wanted.items():
+                if key in _claims:
+                    raise RuntimeError(refusal)
+            _claims.update(dict.fromkeys(wanted, owner))
+        yield
+    finally:
+        with _claims_lock:
+            for key in wanted:
+                if _claims.get(key) is owner:
+                    del _claims[key]
 
 
 def _as_callback(item: object) -> Callback:
