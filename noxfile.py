@@ -78,7 +78,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: `nox -s bench -- -k adam`."""
-    session.install(".[bench]", env={"FASTOPT_BUILD": "required"})
+    session.install("-e", ".[bench]", env={"FASTOPT_BUILD": "required"})
     session.run("pytest", "benches", *session.posargs)
 
 

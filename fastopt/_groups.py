@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class Group:
 
     lr: Any
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, hyper_parameter: str) -> Any: ...
+
     def __init__(
         self,
         params: Any,
@@ -45,6 +49,7 @@ class Group:
         rule_of: Callable[..., Rule],
         hyper: Mapping[str, Any],
         counter: Array,
+        changes: list[int],
     ) -> None:
         own: dict[str, Any] = vars(self)  # `__setattr__` is for hyper-parameters
         tree = own["_tree"] = Tree(params, "params" + label)
@@ -53,7 +58,8 @@ class Group:
         own["names"] = _names(tree, first_number)
         check_parts([Part(["params"], [self.params], self.suffixes)])
         own["state"] = MappingProxyType({})
-        own["_rule_of"], own["_counter"], own["born"] = rule_of, counter, 0
+        own["_rule_of"], own["_counter"], own["_changes"], own["born"] = rule_of, counter, changes, 0
+        own["listed"] = tree.flat
         self._use({name: _checked(name, value) for name, value in hyper.items()})
 
     def _use(self, hyper: dict[str, Any]) -> None:
@@ -75,16 +81,9 @@ class Group:
                 own["born"] = steps
         if state.keys() != self.state.keys() or "rule" not in own:
             own["state"] = MappingProxyType({name: state[name] for name in rule.states})
+            self._changes[0] += 1
         own["rule"], own["_hyper"], own["_values"], own["plain_values"] = rule, hyper, values, plain
-
-    def __getattr__(self, name: str) -> Any:
-        """Return a hyper-parameter."""
-        try:
-            return vars(self)["_hyper"][name]
-        except KeyError:
-            raise AttributeError(
-                f"{name}: expected a hyper-parameter, one of {[*vars(self).get('_hyper', ())]}"
-            ) from None
+        own.update(hyper)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Take a hyper-parameter between steps, and refuse what would have no effect."""
@@ -115,11 +114,6 @@ class Group:
         pairs = zip(self.rule.hyper_parameters, self._values, strict=True)
         return tuple([CHECKS[name](name, value(steps)) if callable(value) else value for name, value in pairs])
 
-    def step_number(self, steps: int) -> int:
-        """Return the number, counted from 1, of the step after `steps` others: of those that all state arrays saw."""
-        number: int = steps - self.born + 1
-        return number
-
     def leaves_of(self, tree: Any, what: str = "grads") -> Sequence[Any]:
         """Return what stands in a tree, which must have the structure of the parameters, for each of them."""
         leaves: Sequence[Any] = self._tree.leaves_of(tree, what)
@@ -138,6 +132,7 @@ class Group:
             streams[name] = tuple(as_array(leaf, name + suffix) for leaf, suffix in labelled)
         check_parts([Part(("params", *streams), (self.params, *streams.values()), self.suffixes)])
         vars(self)["state"] = MappingProxyType(streams)
+        self._changes[0] += 1
 
     def arrays_of(self, values: Sequence[Any]) -> list[Array]:
         """Return gradients as plain arrays."""
@@ -210,6 +205,7 @@ def make_group(
     rule_of: Callable[..., Rule],
     defaults: Mapping[str, Any],
     counter: Array,
+    changes: list[int],
 ) -> Group:
     """Return a group for a mapping with the key ``"params"`` and hyper-parameters, which comes behind others."""
     hyper = {key: value for key, value in entry.items() if key != "params"}
@@ -218,7 +214,7 @@ def make_group(
         known = ", ".join(defaults)
         raise TypeError(f"params{label}: expected hyper-parameters among {known}, got {sorted(map(str, unknown))}")
     first_number = sum(len(group.params) for group in before)
-    group = Group(entry["params"], label, first_number, rule_of, {**defaults, **hyper}, counter)
+    group = Group(entry["params"], label, first_number, rule_of, {**defaults, **hyper}, counter, changes)
     groups = [*before, group]
     arrays = [array for group in groups for array in group.params]
     names = [name for group in groups for name in group.names]
@@ -230,10 +226,12 @@ def make_group(
     return group
 
 
-def make_groups(params: Any, rule_of: Callable[..., Rule], defaults: Mapping[str, Any], counter: Array) -> list[Group]:
+def make_groups(
+    params: Any, rule_of: Callable[..., Rule], defaults: Mapping[str, Any], counter: Array, changes: list[int]
+) -> list[Group]:
     """Split `params` into groups: a list of mappings with the key ``"params"`` is one, anything else is one group."""
     groups: list[Group] = []
     for i, entry in enumerate(params if is_grouped(params) else [{"params": params}]):
         label = f"[{i}]" if is_grouped(params) else ""
-        groups.append(make_group(entry, label, groups, rule_of, defaults, counter))
+        groups.append(make_group(entry, label, groups, rule_of, defaults, counter, changes))
     return groups

@@ -20,6 +20,8 @@ class Tree:
         What names each leaf in a message: ``[0]['weight']``.
     paths : list of tuple
         Keys and positions that lead to each leaf.
+    flat : bool
+        Whether it is a list or tuple of leaves.
     top : object
         What was given, a generator as a list.
     """
@@ -30,7 +32,7 @@ class Tree:
         self.top = taken_once(tree)
         self._shape = self._read(self.top, (), what)
         self.suffixes = ["".join(f"[{key!r}]" for key in path) for path in self.paths]
-        self._flat = isinstance(self._shape, list) and not any(self._shape)
+        self.flat = isinstance(self._shape, list) and not any(self._shape)
         self._single = self._shape is None
 
     def _read(self, tree: Any, path: tuple[Any, ...], what: str) -> Any:
@@ -46,7 +48,7 @@ class Tree:
 
     def leaves_of(self, tree: Any, what: str) -> Sequence[Any]:
         """Return the leaves of another tree of this structure, or raise an error that names the part that differs."""
-        if self._flat and isinstance(tree, _LISTS):  # the common case
+        if self.flat and isinstance(tree, _LISTS):  # the common case
             return tree
         if self._single:
             return [tree]

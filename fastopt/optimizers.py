@@ -4,12 +4,12 @@ Names and defaults are PyTorch's. Every hyper-parameter is an attribute of ``opt
 steps; every one that is a number may be a schedule, a callable of the number of steps done.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import cache
 from math import inf
-from operator import is_
 from threading import RLock
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,6 +29,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RMSprop"]
 Schedule = Callable[[int], float]
 
 _STEPS = integer(0, bits=63)
+_LISTS = (list, tuple)
 
 
 class Optimizer:
@@ -62,12 +63,14 @@ class Optimizer:
         self.params = params
         self._defaults = defaults
         self._counter = np.zeros(1, np.int64)  # of the steps; kernels increase it in the same breath as the arrays
-        self.groups: list[Group] = make_groups(params, self._rule, defaults, self._counter)
+        self._changes = [0]  # of rules and state arrays, which ask for arrays to be bound anew
+        self.groups: list[Group] = make_groups(params, self._rule, defaults, self._counter, self._changes)
         self._one_at_a_time = RLock()
         self._stepping = False
         self._grouped = is_grouped(params)
         self._bound: Bound | None = None
-        self._bound_to: list[Any] = []  # backend, rules and states that it was made for
+        self._bound_by: Any = None
+        self._bound_at = -1
         if state is not None:
             self._adopt(state)
         self.steps = steps
@@ -118,10 +121,11 @@ class Optimizer:
             raise TypeError(f"group: expected a mapping with the key 'params', got {type(group).__name__}")
         with self._one_at_a_time:
             label = f"[{len(self.groups)}]"
-            added = make_group(group, label, self.groups, self._rule, self._defaults, self._counter)
+            added = make_group(group, label, self.groups, self._rule, self._defaults, self._counter, self._changes)
             self.params = [*(self.params if self._grouped else [{"params": self.params}]), group]
             self.groups.append(added)
             self._grouped = True
+            self._changes[0] += 1
 
     def _start_schedules(self) -> None:
         """Let schedules that have a state, which another optimizer may have changed, begin anew."""
@@ -187,31 +191,27 @@ class Optimizer:
         steps = self._counter.item()
         if steps == 0:
             self._start_schedules()
-        values, given, bound_to = [], [], [_backend.active]
-        for group in self.groups:
-            own = group.plain_values or group.values(steps)
-            values.append((*own, grad_scale, clip_value, group.step_number(steps)))
-            bound_to += (group.rule, group.state)
+        trees = (grads,)
         if self._grouped:
-            grads = taken_once(grads)
-            self._check_grouped(grads, "grads")
-            for group, own in zip(self.groups, grads, strict=True):
-                given.append(group.leaves_of(own))
-        else:
-            given.append(self.groups[0].leaves_of(grads))
-        bound = self._bound
-        if len(bound_to) != len(self._bound_to) or not all(map(is_, bound_to, self._bound_to)):
-            bound = None
-        if bound is None or not bound.rebind(tuple(given)):
-            given = [group.arrays_of(own) for group, own in zip(self.groups, given, strict=True)]
-            if bound is None or not bound.rebind(tuple(given)):
+            trees = taken_once(grads)
+            self._check_grouped(trees, "grads")
+        values: tuple[tuple[Value, ...], ...] = ()
+        given: tuple[Sequence[Any], ...] = ()
+        for group, tree in zip(self.groups, trees):  # noqa: B905 (checked above: strict takes longer)
+            own = group.plain_values or group.values(steps)
+            values += ((*own, grad_scale, clip_value, steps - group.born + 1),)
+            given += (tree if group.listed and type(tree) in _LISTS else group.leaves_of(tree),)
+        bound = self._bound if self._bound_by is _backend.active and self._bound_at == self._changes[0] else None
+        if bound is None or not bound.rebind(given):
+            given = tuple(group.arrays_of(own) for group, own in zip(self.groups, given, strict=True))
+            if bound is None or not bound.rebind(given):
                 parts = [
                     (group.rule, (group.params, own, *group.state.values()))
                     for group, own in zip(self.groups, given, strict=True)
                 ]
                 bound = bind(parts, [group.suffixes for group in self.groups])
-                self._bound, self._bound_to = bound, bound_to
-        return bound, tuple(values)
+                self._bound, self._bound_by, self._bound_at = bound, _backend.active, self._changes[0]
+        return bound, values
 
     def _check_grouped(self, trees: Any, what: str) -> None:
         if not isinstance(trees, list | tuple) or len(trees) != len(self.groups):
@@ -371,17 +371,6 @@ class Optimizer:
         copied: Optimizer = make(*deepcopy(arguments, memo))
         return copied
 
-    if not TYPE_CHECKING:  # for which it would stand for every attribute
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what a copy lacks: this is called for attributes that are not there."""
-            if name.startswith("__") or "_settings" not in vars(self):
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            raise RuntimeError(
-                f"{type(self).__name__}: expected bind(params) first, since a copied or unpickled optimizer has "
-                "settings and state, but no parameters"
-            )
-
     def bind(self, params: Any) -> None:
         """Give an optimizer that was copied or unpickled the parameters that it goes on with.
 
@@ -410,9 +399,31 @@ class Optimizer:
         >>> other.steps
         1
         """
-        if "_settings" not in vars(self):
-            raise RuntimeError("bind: expected a copied or unpickled optimizer, which has no parameters yet")
-        defaults, settings, state = vars(self)["_settings"]
+        raise RuntimeError("bind: expected a copied or unpickled optimizer, which has no parameters yet")
+
+    def __repr__(self) -> str:
+        arrays = [array for group in self.groups for array in group.params]
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.groups[0].hyper_parameters().items())
+        return f"<{type(self).__name__}: {len(arrays)} arrays, {sum(a.size for a in arrays)} values; {settings}>"
+
+
+class _Unbound(Optimizer):
+    """An optimizer as it is copied and unpickled: settings and state, no parameters."""
+
+    _settings: tuple[dict[str, Any], Any, dict[str, Array | float | int]]
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what is missing."""
+        if name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise RuntimeError(
+            f"{type(self).__name__}: expected bind(params) first, since a copied or unpickled optimizer has settings "
+            "and state, but no parameters"
+        )
+
+    def bind(self, params: Any) -> None:
+        """Take parameters, and become an optimizer; see `Optimizer.bind`."""
+        defaults, settings, state = self._settings
         if isinstance(settings, list):
             params = taken_once(params)
             if not isinstance(params, list | tuple) or len(params) != len(settings):
@@ -421,26 +432,32 @@ class Optimizer:
             params = [{"params": own, **hyper} for own, hyper in zip(entries, settings, strict=True)]
         else:
             defaults = defaults | settings
-        made = type(self).__new__(type(self))
+        cls: type[Optimizer] = type(self).__bases__[1]
+        made: Optimizer = object.__new__(cls)
         Optimizer.__init__(made, params, None, 0, **defaults)
         made.load_state_dict(state)
         vars(self).clear()
         vars(self).update(vars(made))
+        object.__setattr__(self, "__class__", cls)
+
+    def __reduce__(self) -> Any:
+        return _unbound, (type(self).__bases__[1], *self._settings)
 
     def __repr__(self) -> str:
-        if "_settings" in vars(self):
-            return f"<{type(self).__name__}: no parameters yet, see bind()>"
-        arrays = [array for group in self.groups for array in group.params]
-        settings = ", ".join(f"{name}={value!r}" for name, value in self.groups[0].hyper_parameters().items())
-        return f"<{type(self).__name__}: {len(arrays)} arrays, {sum(a.size for a in arrays)} values; {settings}>"
+        return f"<{type(self).__name__}: no parameters yet, see bind()>"
+
+
+@cache
+def _unbound_class(cls: Any) -> Any:
+    return type(cls.__name__, (_Unbound, cls), {"__doc__": cls.__doc__})
 
 
 def _unbound(
     cls: type[Optimizer], defaults: dict[str, Any], settings: Any, state: dict[str, Array | float | int]
 ) -> Optimizer:
     """Return an optimizer as it is copied and unpickled, to be bound to parameters."""
-    opt = cls.__new__(cls)
-    vars(opt)["_settings"] = (defaults, settings, state)
+    opt: _Unbound = object.__new__(_unbound_class(cls))
+    opt._settings = (defaults, settings, state)
     return opt
 
 

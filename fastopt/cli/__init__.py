@@ -64,8 +64,15 @@ def command_module(name: str) -> Any:
 
             return landscape
         case "bench":
-            from fastopt.cli import bench
-
+            try:
+                from fastopt.cli import bench
+            except ModuleNotFoundError as error:
+                if error.name != "fastopt.cli.bench":
+                    raise
+                raise ImportError(
+                    "the benchmarks are not part of the wheel; in a checkout of the source: "
+                    'pip install -e ".[bench]", then fastopt bench'
+                ) from None
             return bench
         case _:
             from fastopt.cli import info
