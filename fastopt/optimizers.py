@@ -6,7 +6,6 @@ steps; every one that is a number may be a schedule, a callable of the number of
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from functools import cache
 from math import inf
 from threading import RLock
 from typing import Any, cast
@@ -205,11 +204,10 @@ class Optimizer:
         if bound is None or not bound.rebind(given):
             given = tuple(group.arrays_of(own) for group, own in zip(self.groups, given, strict=True))
             if bound is None or not bound.rebind(given):
-                parts = [
-                    (group.rule, (group.params, own, *group.state.values()))
-                    for group, own in zip(self.groups, given, strict=True)
-                ]
-                bound = bind(parts, [group.suffixes for group in self.groups])
+                arrays = zip(self.groups, given, strict=True)
+                parts = tuple((group.params, own, *group.state.values()) for group, own in arrays)
+                rules_of_parts = tuple(group.rule for group in self.groups)
+                bound = bind(rules_of_parts, parts, [group.suffixes for group in self.groups])
                 self._bound, self._bound_by, self._bound_at = bound, _backend.active, self._changes[0]
         return bound, values
 
@@ -447,16 +445,11 @@ class _Unbound(Optimizer):
         return f"<{type(self).__name__}: no parameters yet, see bind()>"
 
 
-@cache
-def _unbound_class(cls: Any) -> Any:
-    return type(cls.__name__, (_Unbound, cls), {"__doc__": cls.__doc__})
-
-
 def _unbound(
     cls: type[Optimizer], defaults: dict[str, Any], settings: Any, state: dict[str, Array | float | int]
 ) -> Optimizer:
     """Return an optimizer as it is copied and unpickled, to be bound to parameters."""
-    opt: _Unbound = object.__new__(_unbound_class(cls))
+    opt: _Unbound = object.__new__(type(cls.__name__, (_Unbound, cls), {"__doc__": cls.__doc__}))
     opt._settings = (defaults, settings, state)
     return opt
 

@@ -368,7 +368,7 @@ cdef bint bind_one(binding_t *b, const table_t *table, Py_ssize_t number, tuple 
     part = b.parts
     part.number, part.rule, part.begin, part.end = number, &table.rules[number], 0, 1
     if k != part.rule.n_streams:
-        raise SystemError(f"{part.rule.name.decode()}: {k} arrays")
+        raise SystemError("another number of arrays than the rule has")
     b.tensors.data = <void **>(b.spans + 2 * k)
     b.tensors.arrays = <array_t **>(b.tensors.data + k)
     for s in range(k):
@@ -398,7 +398,7 @@ cdef bint bind_all(binding_t *b, const table_t *table, list numbers, tuple parts
         part.rule = &table.rules[part.number]
         part.begin, part.end = t, t + len(<tuple>streams[0])
         if k != part.rule.n_streams:
-            raise SystemError(f"{part.rule.name.decode()}: {k} arrays")
+            raise SystemError("another number of arrays than the rule has")
         for s in range(k):
             if len(<tuple>streams[s]) != part.end - part.begin:
                 return False
@@ -678,7 +678,7 @@ cdef class Bound:
     """Arrays, looked at and ready for their rules; made by `Kernels.bind`."""
 
     cdef Kernels kernels
-    cdef list rules                # of the parts
+    cdef tuple rules               # of the parts
     cdef tuple parts               # per part and stream a tuple of arrays: they own what the binding points to
     cdef tuple grads               # the gradients in place of those that were bound first
     cdef bint released             # whether the gradients that were bound first are gone
@@ -695,7 +695,7 @@ cdef class Bound:
         """Make the scalars of the next step from the hyper-parameters of each part."""
         cdef Py_ssize_t i
         if len(values) != self.b.n_parts:
-            raise SystemError(f"hyper-parameters of {len(values)} parts")
+            raise SystemError("hyper-parameters of another number of parts")
         for i in range(self.b.n_parts):
             self.kernels.take_values(self.b.parts[i].number, self.rules[i], <tuple?>values[i], self.b.parts[i].c)
 
@@ -755,7 +755,7 @@ cdef class Bound:
     def run_range(self, Py_ssize_t start, Py_ssize_t stop):
         """Update the elements from `start` up to `stop` of all parameters laid end to end."""
         if start < 0 or stop > self.b.size:
-            raise SystemError(f"range {start}:{stop} of {self.b.size}")
+            raise SystemError("a range beyond the arrays")
         with nogil:
             run_range(&self.b, start, stop)
 
@@ -846,25 +846,26 @@ cdef class Kernels:
         fill(&self.table)
         self.name, self.isa, self.numbers = "cython", isa, {}
 
-    def rows(self):
-        """Return name, number of arrays, of scalars and of hyper-parameters of each rule in the table."""
-        cdef const rule_t *row
-        cdef list found = []
-        for i in range(min(self.table.n_rules, MAX_RULES)):
-            row = &self.table.rules[i]
-            if row.n_streams > MAX_STREAMS or row.n_scalars > MAX_SCALARS or row.n_hypers > MAX_HYPERS:
-                raise SystemError("a bound in rule.pxd is too small")
-            found.append((row.name.decode(), row.n_streams, row.n_scalars, row.n_hypers))
-        if self.table.n_rules > MAX_RULES:
-            raise SystemError("a bound in rule.pxd is too small")
-        return found
+    @property
+    def n_rows(self):
+        """Number of rules in the table."""
+        return self.table.n_rules
 
-    def add(self, rule not None, Py_ssize_t number, tuple ranges not None):
-        """Take the rule of a row: kind, smallest and largest value of each hyper-parameter."""
-        cdef Py_ssize_t i, n = self.table.rules[number].n_hypers
-        for i in range(n):
-            kind, low, high = ranges[i]
-            self.ranges[number][i] = range_t(kind, low, high)
+    def row(self, Py_ssize_t i):
+        """Return name, number of arrays, of scalars and of hyper-parameters of a rule in the table."""
+        cdef const rule_t *row = &self.table.rules[i]
+        if (
+            self.table.n_rules > MAX_RULES or row.n_streams > MAX_STREAMS
+            or row.n_scalars > MAX_SCALARS or row.n_hypers > MAX_HYPERS
+        ):
+            raise SystemError("a bound in rule.pxd is too small")
+        return <bytes>row.name, row.n_streams, row.n_scalars, row.n_hypers
+
+    def add(self, rule not None, Py_ssize_t number, tuple kinds not None, tuple lows not None, tuple highs not None):
+        """Take the rule of a row, with kind, smallest and largest value of each hyper-parameter."""
+        cdef Py_ssize_t i
+        for i in range(self.table.rules[number].n_hypers):
+            self.ranges[number][i] = range_t(kinds[i], lows[i], highs[i])
         self.numbers[rule] = number
 
     cdef int take_values(self, Py_ssize_t number, rule, tuple values, double *c) except -1:
@@ -875,7 +876,7 @@ cdef class Kernels:
         cdef Py_ssize_t i
         cdef bint plain_values = True
         if len(values) != row.n_hypers:
-            raise SystemError(f"{row.name.decode()}: {len(values)} hyper-parameters")
+            raise SystemError("another number of hyper-parameters than the rule has")
         for i in range(row.n_hypers):
             if not take_value(PyTuple_GetItem(values, i), allowed + i, h + i):
                 plain_values = False
@@ -886,18 +887,23 @@ cdef class Kernels:
                 c[i] = scalars[i]
         return 0
 
-    def bind(self, tuple parts not None, bint trusted=False):
+    def bind(self, tuple rules not None, tuple parts not None, bint trusted=False):
         """Return `Bound` arrays, or None where they need a closer look.
 
-        `parts` are pairs of a rule and its streams, each stream a sequence of arrays: parameters, gradients, states.
-        Those that are trusted have been looked at and are known not to overlap.
+        For each rule there is a part: its streams, each a sequence of arrays: parameters, gradients, states. Those that
+        are trusted have been looked at and are known not to overlap.
         """
         cdef Bound bound = Bound.__new__(Bound)
-        cdef list copied = [tuples_of(streams) for _, streams in parts]
-        if None in copied:
-            return None
-        bound.kernels, bound.rules, bound.parts = self, [rule for rule, _ in parts], tuple(copied)
-        numbers = [self.numbers[rule] for rule in bound.rules]
+        cdef list copied = [], numbers = []
+        cdef tuple streams
+        cdef Py_ssize_t i
+        for i in range(len(rules)):
+            streams = tuples_of(parts[i])
+            if streams is None:
+                return None
+            copied.append(streams)
+            numbers.append(self.numbers[rules[i]])
+        bound.kernels, bound.rules, bound.parts = self, rules, tuple(copied)
         return bound if bind_all(&bound.b, &self.table, numbers, bound.parts, trusted) else None
 
     def apply(self, rule not None, tuple arrays not None, tuple values not None, Py_ssize_t limit):

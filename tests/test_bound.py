@@ -54,7 +54,8 @@ def expected_of(rule, arrays):
 def loaded(*parts):
     """Bound arrays, ready to run: of one rule, or of pairs of a rule and its arrays."""
     parts = parts if isinstance(parts[0], tuple) else (parts,)
-    bound = bind([(rule, [[array] for array in arrays.values()]) for rule, arrays in parts], [[""]] * len(parts))
+    rules, streams = zip(*((rule, [[array] for array in arrays.values()]) for rule, arrays in parts), strict=True)
+    bound = bind(rules, streams, [[""]] * len(parts))
     bound.load(tuple(values_of(rule) for rule, _ in parts))
     return bound
 

@@ -58,9 +58,7 @@ def test_kernels_compiled_from_other_loops_are_refused(monkeypatch):
     longer = Rule(loops.adam, loops.adam_scalars, ADAM.states)
     longer.streams += ("another",)
     monkeypatch.setattr(_backend, "RULES", (longer,))
-    with pytest.raises(
-        ImportError, match=r"another version: expected .*\('adam', 5, 8, 10\), got \('adam', 4, 8, 10\)"
-    ):
+    with pytest.raises(ImportError, match=r"another version: adam: expected \(5, 8, 10\).*, got \(4, 8, 10\)"):
         _backend.load("cython", _backend.active.isa)
 
 

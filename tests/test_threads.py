@@ -110,7 +110,7 @@ def test_ranges_cover_everything_once(set_threads, threads, size):
 def test_a_step_shared_by_threads_does_everything_once(length):
     params, grads = [np.zeros(3000), np.zeros(1000, np.float32)], [np.ones(3000), np.ones(1000, np.float32)]
     counter = np.zeros(1, np.int64)
-    bound = _backend.active.bind(((rules.SGD, (params, grads)),))
+    bound = _backend.active.bind((rules.SGD,), ((params, grads),))
     bound.load(((0.5, 0.0, False, 1.0, np.inf, 1),))
     for step in range(1, 11):
         shared = bound.share(length, counter)
@@ -246,7 +246,7 @@ def test_a_range_of_strided_arrays_leaves_the_others_alone(monkeypatch):
         return made
 
     with _backend.using("numpy"):
-        bound = bind([(rules.SGD, ([param], [np.ones(20_000)]))], [[""]])
+        bound = bind((rules.SGD,), (([param], [np.ones(20_000)]),), [[""]])
         bound.load(((0.5, 0.0, False, 1.0, np.inf, 1),))
         monkeypatch.setattr(np, "nditer", nditer)
         bound.run_range(9000, 20_000)

@@ -256,7 +256,7 @@ def adam_step(problem: Problem) -> Step:
 def kernel_alone(problem: Problem) -> Step:
     """Arithmetic alone: arrays that are checked and bound beforehand."""
     streams = [stream if isinstance(stream, list) else [stream] for stream in problem.arguments]
-    bound = bind([(ADAM, streams)], [[""] * len(streams[0])])
+    bound = bind((ADAM,), (streams,), [[""] * len(streams[0])])
     bound.load(((LR, BETA1, BETA2, EPS, False, 0.0, False, 1.0, math.inf, 1),))
     return Step(bound.run)
 

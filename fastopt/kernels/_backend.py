@@ -73,7 +73,9 @@ class Backend(Protocol):
         """Update fewer than `limit` elements of ordinary arrays at once; return whether that was possible."""
         ...
 
-    def bind(self, parts: tuple[tuple[Rule, Sequence[Sequence[Any]]], ...], trusted: bool = False) -> Bound | None:
+    def bind(
+        self, rules: tuple[Rule, ...], parts: tuple[Sequence[Sequence[Any]], ...], trusted: bool = False
+    ) -> Bound | None:
         """Return arrays ready for their rules, or None where they need a closer look; trusted ones have had it."""
         ...
 
@@ -137,17 +139,17 @@ def _kernels(isa: str) -> Backend:
     from fastopt.kernels._cython import Kernels
 
     kernels = Kernels(isa)
-    rows = {row[0]: (number, row) for number, row in enumerate(kernels.rows())}
+    rows = {row[0].decode(): (number, row[1:]) for number in range(kernels.n_rows) for row in [kernels.row(number)]}
     for rule in RULES:
-        fits = (rule.name, len(rule.streams), len(rule.scalar_names), len(rule.ranges))
+        counts = len(rule.streams), len(rule.scalar_names), len(rule.ranges)
         number, row = rows.get(rule.name, (0, None))
-        if row != fits:
+        if row != counts:
             raise ImportError(
-                f"the compiled kernels are of another version: expected arrays, scalars and hyper-parameters {fits}, "
-                f"got {row}; {_HOW_TO_COMPILE}"
+                f"the compiled kernels are of another version: {rule.name}: expected {counts} arrays, scalars and "
+                f"hyper-parameters, got {row}; {_HOW_TO_COMPILE}"
             )
-        ranges = tuple((KINDS.index(kind), low, high) for kind, low, high in rule.ranges)
-        kernels.add(rule, number, ranges)
+        kinds, lows, highs = zip(*rule.ranges, strict=True)
+        kernels.add(rule, number, tuple(map(KINDS.index, kinds)), lows, highs)
     return kernels
 
 

@@ -77,9 +77,9 @@ class Interpreted(ABC):
                 return False
         return self.update_apart(rule, [array.ravel() for array in arrays], scalars)
 
-    def bind(self, parts: Sequence[tuple[Rule, Streams]], trusted: bool = False) -> "Bound | None":
+    def bind(self, rules: Sequence[Rule], parts: Sequence[Streams], trusted: bool = False) -> "Bound | None":
         """Return arrays that have been looked at, ready for their rules; None for others."""
-        return Bound(self, parts) if trusted else None
+        return Bound(self, rules, parts) if trusted else None
 
     def sums_of_squares(self, arrays: tuple[Array, ...], start: int, stop: int) -> list[float] | None:
         """Return None: the general way is the only one."""
@@ -127,13 +127,13 @@ class _Tensor:
 class Bound:
     """Arrays, looked at and ready for their rules."""
 
-    def __init__(self, backend: Interpreted, parts: Sequence[tuple[Rule, Streams]]) -> None:
-        self._rules = [rule for rule, _ in parts]
-        self._counts = [len(streams[0]) for _, streams in parts]
+    def __init__(self, backend: Interpreted, rules: Sequence[Rule], parts: Sequence[Streams]) -> None:
+        self._rules = list(rules)
+        self._counts = [len(streams[0]) for streams in parts]
         self._tensors: list[_Tensor] = []
         self._scalars: list[tuple[float, ...]] = []
         self.size = 0
-        for i, (rule, streams) in enumerate(parts):
+        for i, (rule, streams) in enumerate(zip(rules, parts, strict=True)):
             for arrays in zip(*streams, strict=True):
                 self._tensors.append(_Tensor(backend.update_of(rule), i, arrays, self.size))
                 self.size += self._tensors[-1].size

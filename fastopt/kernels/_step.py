@@ -26,27 +26,30 @@ def apply_carefully(rule: Rule, arrays: tuple[Any, ...], values: tuple[Any, ...]
     """
     values = rule.checked(*values)  # which may run code of others: before arrays are bound
     streams, suffixes = as_streams(rule.streams, arrays)
-    bound = bind([(rule, streams)], [suffixes])
+    bound = bind((rule,), (tuple(streams),), (suffixes,))
     bound.load((values,))
     _threads.run(bound)
 
 
-def bind(parts: Sequence[tuple[Rule, Sequence[Sequence[Array]]]], suffixes: Sequence[Sequence[str]]) -> Bound:
+def bind(
+    rules: tuple[Rule, ...], parts: tuple[Sequence[Sequence[Array]], ...], suffixes: Sequence[Sequence[str]]
+) -> Bound:
     """Return arrays ready for their rules, or raise an error that names the first that does not fit.
 
     Parameters
     ----------
-    parts : sequence of (Rule, streams)
+    rules : tuple of Rule
+        The rule of each part.
+    parts : tuple of streams
         Each stream of a part is a sequence of arrays, of which the i-th belong together.
     suffixes : sequence of sequence of str
         What names each tensor of each part in a message.
     """
-    parts = tuple(parts)
-    bound = _backend.active.bind(parts)
+    bound = _backend.active.bind(rules, parts)
     if bound is None:
-        looked_at = zip(parts, suffixes, strict=True)
-        check_parts(Part(rule.streams, streams, names) for (rule, streams), names in looked_at)
-        bound = _backend.active.bind(parts, True)
+        looked_at = zip(rules, parts, suffixes, strict=True)
+        check_parts(Part(rule.streams, streams, names) for rule, streams, names in looked_at)
+        bound = _backend.active.bind(rules, parts, True)
         if bound is None:
             raise SystemError("arrays that passed all checks cannot be bound")
     return bound
