@@ -12,6 +12,54 @@ from fastopt._typing import Array
 Task = Literal["classification", "regression"]
 
 
+@dataclass(frozen=True, eq=False)
+class Standardization:
+    """A shift and a scale per column: ``(values - mean) / scale``.
+
+    Parameters
+    ----------
+    mean, scale : ndarray of float64, shape (columns,)
+        Mean and standard deviation; the value itself and 1 for a column that is constant.
+
+    Examples
+    --------
+    >>> scaling = Standardization.of(np.array([[1.0, 0.1], [3.0, 0.1]]))
+    >>> scaling.apply(np.array([[2.0, 0.1], [4.0, 0.2]]))
+    array([[0. , 0. ],
+           [2. , 0.1]])
+    >>> scaling.invert(np.array([[-1.0, 0.0]]))
+    array([[1. , 0.1]])
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: Array) -> "Standardization":
+        """Return the one that gives each column of `values` mean 0 and standard deviation 1.
+
+        A column is constant if all its values are the same but for rounding: its deviation as
+        computed may be 1e-17 instead of 0, by which nothing can be divided.
+        """
+        values = np.asarray(values, np.float64)
+        low, high = values.min(axis=0), values.max(axis=0)
+        constant = high - low <= 4 * np.finfo(np.float64).eps * np.maximum(abs(low), abs(high))
+        unit = np.where(constant, 1.0, high - low)  # squares of the smallest and largest values leave the range
+        within = (values - low) / unit
+        mean = np.where(constant, low, low + unit * within.mean(axis=0))
+        return cls(mean, np.where(constant, 1.0, unit * within.std(axis=0)))
+
+    def apply(self, values: Array) -> NDArray[np.float64]:
+        """Standardize values of shape (n, columns)."""
+        result: NDArray[np.float64] = (values - self.mean) / self.scale
+        return result
+
+    def invert(self, values: Array) -> NDArray[np.float64]:
+        """Return standardized values, or predictions of such, in their own units."""
+        result: NDArray[np.float64] = values * self.scale + self.mean
+        return result
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Samples to train with and samples to test with.
@@ -31,6 +79,11 @@ class Dataset:
         The kind of target.
     image_shape : tuple of int, optional
         (rows, columns) if a sample is a flattened picture.
+    X_scaling, y_scaling : Standardization, optional
+        How inputs and targets were standardized, if they were: apply the one to new inputs, invert
+        the other on predictions.
+    note : str
+        How the task was decided or the data changed, where that is not plain.
     """
 
     X: NDArray[np.float32]
@@ -41,6 +94,9 @@ class Dataset:
     classes: tuple[str, ...] = ()
     task: Task = "classification"
     image_shape: tuple[int, int] | None = None
+    X_scaling: Standardization | None = None
+    y_scaling: Standardization | None = None
+    note: str = ""
 
     def __repr__(self) -> str:
         """Name, task and sizes, without the arrays."""
