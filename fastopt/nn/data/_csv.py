@@ -188,6 +188,6 @@ def _floats(cells: list[str], decimal: str, table: Table) -> list[float]:
         try:
             numbers.append(to_float(cell, decimal))
         except ValueError:
-            hint = '; decimal commas need decimal=","' if is_number(cell.strip(), ",") else ""
+            hint = ' (decimal="," reads decimal commas)' if is_number(cell.strip(), ",") else ""
             raise ValueError(f"{table.cell(-1, j)}: expected a number, got {cell.strip()!r}{hint}") from None
     return numbers

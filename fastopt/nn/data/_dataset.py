@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastopt._checks import integer, real
+from fastopt._checks import integer, real, tuple_of
 from fastopt._typing import Array
 
 Task = Literal["classification", "regression"]
@@ -110,6 +110,18 @@ class Dataset:
     def outputs(self) -> int:
         """Number of outputs of a network for this data: classes, or columns of y."""
         return len(self.classes) or int(self.y.shape[1])
+
+
+def scale_pixels(pixels: Array, brightest: int, pixel_range: tuple[float, float]) -> NDArray[np.float32]:
+    """Return pictures of 0...brightest as rows of numbers in the range (low, high)."""
+    bounds = tuple_of(real())("pixel_range", pixel_range)
+    if len(bounds) != 2 or bounds[0] >= bounds[1]:
+        raise ValueError(f"pixel_range: expected (low, high) with low < high, got {pixel_range}")
+    unit = np.float32(brightest / (bounds[1] - bounds[0]))
+    X = pixels.reshape(len(pixels), -1).astype(np.float32)
+    X -= np.float32(-bounds[0] * unit)
+    X /= unit
+    return X
 
 
 def train_validation_split(

@@ -216,7 +216,10 @@ def _complete(
     if not keep.any():
         raise ValueError("every sample has a missing value")
     if not keep.all():
-        notes.append(f"{np.count_nonzero(lacking)} samples with missing values were left out")
+        n = np.count_nonzero(lacking)
+        notes.append(
+            f"{n} samples with missing values were left out" if n > 1 else "1 sample with a missing value was left out"
+        )
     X = samples.X[keep]
     if task == "regression":
         assert samples.y.numbers is not None

@@ -92,9 +92,10 @@ def target_of_texts(texts: list[str], task: Task | None, decimal: str, name: str
             numbers.append(to_float(text, decimal))
         except ValueError:
             if task == "regression" or (task is None and _is_odd(texts, decimal)):
-                commas = '; decimal commas need decimal=","' if is_number(text, ",") else ""
-                escape = '; task="classification" takes it for a class' if task is None else ""
-                raise ValueError(f"{cell(i)}: expected a number, got {text!r}{commas}{escape}") from None
+                ways = ['decimal="," reads decimal commas'] if is_number(text, ",") else []
+                ways += ['task="classification" takes it as a class'] if task is None else []
+                hint = f" ({', '.join(ways)})" if ways else ""
+                raise ValueError(f"{cell(i)}: expected a number, got {text!r}{hint}") from None
             break
     if len(numbers) < len(texts) or not any(is_number(text, decimal) for text in texts):
         k = len(set(texts))
