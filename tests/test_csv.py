@@ -143,6 +143,16 @@ def test_the_task_can_be_told(tmp_path: Path) -> None:
     assert load(tmp_path, column("1", "inf", "1,5", quote=True), task="classification").classes == ("1", "1,5", "inf")
 
 
+def test_numbers_that_are_names_get_a_note(tmp_path: Path) -> None:
+    for cells, what in (
+        ([f"{i:03d}" for i in range(5, 65)], "numbers with leading zeros"),
+        ([str(2**53 + i) for i in range(60)], "integers of 2**53 or more"),
+    ):
+        d = load(tmp_path, column(*cells))
+        assert targets(d) == cells
+        assert d.note == f"column 'y' has {what}, taken as {AS_CLASSES}"
+
+
 def test_a_target_that_is_hardly_one_gets_a_note(tmp_path: Path) -> None:
     d = load(tmp_path, column(*(f"name {i}" for i in range(30))))
     assert d.note == "column 'y' has 30 different texts in 30 samples"

@@ -119,7 +119,7 @@ def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, l
 
 
 def _sniff(path: Path, encoding: str) -> str:
-    """Return the delimiter that makes a table of the file; of several, the one that leaves most numbers."""
+    """Return the delimiter of the file: if several divide it into columns, the one that leaves most numbers."""
     found = {}
     for delimiter in DELIMITERS:
         try:
@@ -132,7 +132,7 @@ def _sniff(path: Path, encoding: str) -> str:
             cells = [cell.strip() for record in records for cell in record]
             decimals = "." if delimiter == "," else ".,"
             numbers = sum(any(is_number(cell, decimal) for decimal in decimals) for cell in cells)
-            found[delimiter] = len({*map(len, records)}) == 1, numbers / len(cells), len(records[0])
+            found[delimiter] = numbers / len(cells)
     return max(found, key=lambda delimiter: found[delimiter], default=",")
 
 

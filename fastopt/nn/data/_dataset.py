@@ -46,8 +46,8 @@ class Standardization:
         constant = high - low <= 4 * np.finfo(np.float64).eps * np.maximum(abs(low), abs(high))
         unit = np.where(constant, 1.0, high - low)  # squares of the smallest and largest values leave the range
         within = (values - low) / unit
-        mean = np.where(constant, low, low + unit * within.mean(axis=0))
-        return cls(mean, np.where(constant, 1.0, unit * within.std(axis=0)))
+        scale = np.where(constant, 1.0, unit * within.std(axis=0))
+        return cls(low + unit * within.mean(axis=0), scale)
 
     def apply(self, values: Array) -> NDArray[np.float64]:
         """Standardize values of shape (n, columns)."""
