@@ -141,6 +141,7 @@ def test_the_task_can_be_told(tmp_path: Path) -> None:
     assert targets(load(tmp_path, ids, task="regression")) == [7, 7, float(np.float32(791557233689870338))]
     assert load(tmp_path, column("1.5", "2.5", "1.5"), task="classification").classes == ("1.5", "2.5")
     assert load(tmp_path, column("1", "inf", "1,5", quote=True), task="classification").classes == ("1", "1,5", "inf")
+    assert load(tmp_path, column("1", "inf", "1e39"), task="classification").classes == ("1", "1e39", "inf")
 
 
 def test_numbers_that_are_names_get_a_note(tmp_path: Path) -> None:
