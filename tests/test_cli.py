@@ -181,6 +181,85 @@ def test_a_table_of_the_user(run, table):
     assert code == 2  # "where" is no feature
 
 
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("x\ty\n1\t2.5\n2\t3.5\n3\t4.5\n", ["--delimiter", "tab"]),
+        ("x;y\n1,0;2,5\n2,0;3,5\n3,0;4,5\n", ["--decimal", ","]),
+        ("y,x\n2.5,1\nNA,1\n3.5,2\n4.5,3\n", ["--target", "y", "--missing", "drop"]),
+    ],
+)
+def test_forms_of_a_table_of_the_user(run, tmp_path, text, options):
+    (tmp_path / "t.csv").write_text(text)
+    code, out, err = run("train", "t.csv", *options, "--epochs", 2, "--no-plot")
+    assert (code, err) == (0, "")
+    assert out.startswith("data        t: 2 training and 1 validation samples, 1 feature, regression, 1 output\n")
+    assert ("note        1 sample with a missing value was left out" in out) == ("drop" in options)
+
+
+def test_the_task_is_told_and_can_be_changed(run, tmp_path):
+    (tmp_path / "t.csv").write_text("area,price\n" + "".join(f"{i},{200_000 + 1000 * i}\n" for i in range(40)))
+    code, out, _ = run("train", "t.csv", "--epochs", 2, "--no-plot")
+    assert code == 0
+    assert "1 feature, regression, 1 output\nnote        column 'price' has 40 different whole numbers" in out
+    assert "taken as numbers; --task=classification takes them as classes\n" in out
+    assert "(the RMSE is in the units of the targets, " in out
+    code, out, _ = run("train", "t.csv", "--epochs", 2, "--no-plot", "--task", "classification")
+    assert code == 0
+    assert "1 feature, 40 classes\nnetwork" in out
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("command", ["train", "compare", "landscape"])
+def test_errors_of_a_regression_are_in_the_units_of_the_user(run, command, outputs):
+    metrics = pytest.importorskip("sklearn.metrics", reason="its metrics are the reference")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 2))
+    y = (X @ [[3e4, 2], [-1e4, 1]] + rng.normal(size=(90, 2)) * [5e3, 1] + [2e5, 0])[:, :outputs]
+    np.savez("t.npz", X=X[:60], y=y[:60], X_test=X[60:], y_test=y[60:])
+    words = ["--epochs", 30, "--hidden", "none", "--seed", 5]
+    extra = {"train": [], "compare": ["--optimizers", "adam"], "landscape": ["--points", 3]}[command]
+    code, out, _ = run(command, "t.npz", *words, *extra, "--no-plot", "--json", "r.json")
+    assert code == 0
+    assert "accuracy" not in out
+    result = json.loads(Path("r.json").read_text())
+    result = result["runs"]["adam"] if command == "compare" else result
+
+    # The same training through the library.
+    d = nn.data.load_table("t.npz", standardize_targets=True)
+    net = nn.Network([nn.Dense(2, outputs)], loss=nn.MeanSquaredError(), seed=5)
+    net.fit(d.X, d.y, optimizer=fastopt.Adam(net.params, lr=1e-3), epochs=30, batch_size=32, seed=5)
+    for part, inputs, expected in (("training", d.X, y[:60]), ("validation", d.X_test, y[60:])):
+        if part not in result:
+            continue
+        predicted = d.y_scaling.invert(net.predict(inputs))
+        rmse = metrics.root_mean_squared_error(expected, predicted, multioutput="raw_values")
+        r2 = metrics.r2_score(expected, predicted, multioutput="raw_values")
+        assert np.ravel(result[part]["rmse"]) == pytest.approx(rmse, rel=1e-5)
+        assert np.ravel(result[part]["r2"]) == pytest.approx(r2, rel=1e-4, abs=1e-5)
+        shown = float(f"{rmse[0]:.4g}")
+        assert f"{shown:,.10g}" in out
+
+
+def test_a_constant_target_has_no_r2(run):
+    np.savez("t.npz", X=np.arange(20.0)[:, None], y=np.full(20, 0.1))
+    code, out, _ = run("train", "t.npz", "--epochs", 2, "--no-plot", "--json", "r.json")
+    assert code == 0
+    assert "R2 undefined" in out
+    assert json.loads(Path("r.json").read_text())["validation"]["r2"] is None
+
+
+def test_pixels_are_scaled(run):
+    pytest.importorskip("sklearn", reason="the digits come from scikit-learn")
+    words = ["train", "digits", "--epochs", 1, "--no-plot", "--quiet", "--json"]
+    for scale, name in ((["--scale", "0,1"], "unit"), (["--scale=-1,1"], "told"), ([], "default")):
+        assert run(*words, name, *scale)[0] == 0
+    unit, told, default = (json.loads(Path(name).read_text()) for name in ("unit", "told", "default"))
+    assert told["history"]["loss"] == default["history"]["loss"] != unit["history"]["loss"]
+    assert nn.data.digits(pixel_range=(0, 1)).X.max() == 1
+    assert nn.data.digits(pixel_range=(0, 1)).X.min() == 0
+
+
 def test_targets_of_a_regression_may_be_large(run, tmp_path):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (100, 2))

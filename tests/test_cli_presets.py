@@ -24,10 +24,10 @@ RULES = {
 }
 
 
-def test_the_ten_settings_are_there(capsys):
-    assert list(PRESETS) == list(RULES)
+def test_the_settings_are_there(capsys):
+    assert list(PRESETS)[: len(RULES)] == list(RULES)
     assert main(["train", "--list-presets"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == list(RULES)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == list(PRESETS)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -58,4 +58,4 @@ def test_the_first_lines_in_print(capsys):
 
 
 def test_the_whole_run_is_the_default(capsys):
-    assert {preset["epochs"] for preset in PRESETS.values()} == {10001}
+    assert {PRESETS[name]["epochs"] for name in RULES} == {10001}

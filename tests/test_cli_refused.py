@@ -51,7 +51,16 @@ REFUSED = [
     ("train fashion-mnist --data damaged", "damaged/train-images-idx3-ubyte"),
     ("train --data empty", "--data: only for fashion-mnist, not for spiral"),
     ("train sine --classes 3", "--classes: only for spiral, vertical, not for sine"),
-    ("train --target x", "--target: only for a .npz or .csv, not for spiral"),
+    ("train --target x", "--target: only for a table (.npz, .csv, .tsv), not for spiral"),
+    ("train sine --missing drop", "--missing: only for a table (.npz, .csv, .tsv), not for sine"),
+    ("train good.csv --target z", "good.csv: target: expected the name of one column, got 'z' (columns: a, b, c)"),
+    ("train good.csv --decimal ,", "line 3, column 'b': missing value (--missing=drop leaves out the sample, --missi"),
+    ("train good.csv --target b", "line 2, column 'c': expected a number, got '1,5' (--decimal=, reads decimal com"),
+    ("train good.csv --delimiter ;", "good.csv: line 1: expected at least 2 columns, got 1, with a semicolon as delim"),
+    ("train good.csv --delimiter ab", "--delimiter: expected one character, or tab, got 'ab'"),
+    ("train --scale 0,1", "--scale: only for digits, fashion-mnist, not for spiral"),
+    ("train digits --scale 1,0", "--scale: expected two numbers such as 0,1, the lower one first, got '1,0'"),
+    ("train digits --scale 0,inf", "--scale: expected two numbers such as 0,1, the lower one first, got '0,inf'"),
     ("train --samples 100000000000000", "--samples: expected a whole number <= 10000000, got '100000000000000'"),
     ("train --classes 99999999999999999999999999", "--classes: expected a whole number <= 100000, got '9999"),
     ("train --hidden 1000000000", "argument --hidden: expected widths <= 1000000, got '1000000000'"),
@@ -149,6 +158,7 @@ def test_refused_in_one_sentence(run, tmp_path, words, message):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n3\n")
+    (tmp_path / "good.csv").write_text('a,b,c\n1,2,"1,5"\n2,,"2,5"\n')
     (tmp_path / "bad.npz").write_bytes(b"PK not a zip")
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / "damaged" / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03\0\0")

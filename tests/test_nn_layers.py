@@ -380,7 +380,10 @@ def test_bad_settings_are_named(make, error, message):
         (LOSSES[1], [[0, 1, 2], [0, 0, 0]], ValueError, "y: expected values from 0 to 1, got 2"),
         (LOSSES[1], [[0, 1, math.nan], [0, 0, 0]], ValueError, "from 0 to 1, got nan"),
         (LOSSES[2], [1.0, 2.0], ValueError, r"y: expected shape \(batch, 3\), got \(2,\)"),
-        (LOSSES[2], [["a"] * 3] * 2, TypeError, "y: expected numbers, got <U1"),
+        (LOSSES[2], [["a"] * 3] * 2, TypeError, "y: expected an array of numbers, got <U1"),
+        (LOSSES[0], [[1, 0, 0], [1]], TypeError, r"y: expected an array of numbers, got list \(.*inhomogeneous"),
+        (LOSSES[1], None, TypeError, "y: expected an array of numbers, got NoneType"),
+        (LOSSES[2], [[-1e39] * 3] * 2, ValueError, "y: expected numbers up to .*, too large for float32"),
     ],
 )
 def test_bad_targets_are_named(loss, y, error, message):

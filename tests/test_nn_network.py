@@ -395,6 +395,15 @@ def test_bad_network_settings_are_named(settings, error, message):
         nn.Network([nn.Dense(2, 3)], **{"loss": nn.SoftmaxCrossEntropy(), **settings})
 
 
+class Array:
+    """Named like the arrays of dask and awkward, and as unwilling as theirs may be."""
+
+    __module__ = "dask.array.core"
+
+    def __array__(self, *args, **keywords):
+        raise RuntimeError("no array today")
+
+
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
@@ -404,7 +413,11 @@ def test_bad_network_settings_are_named(settings, error, message):
         (np.zeros((0, 2)), ValueError, "X: expected at least one row"),
         ([["a", "b"]], TypeError, "X: expected an array of numbers, got <U1"),
         ([[1j, 2]], TypeError, "X: expected an array of numbers, got complex128"),
-        (None, TypeError, "X: expected an array of numbers, got object"),
+        (None, TypeError, "X: expected an array of numbers, got NoneType$"),
+        ([[None, 1]], TypeError, "X: expected an array of numbers, got list of objects"),
+        ([[1], [2, 3]], TypeError, r"X: expected an array of numbers, got list \(.*inhomogeneous"),
+        (Array(), TypeError, r"X: expected an array of numbers, got dask\.Array \(no array today\)"),
+        (np.array([[np.inf, -1e39]]), ValueError, r"X: expected numbers up to 3\.4e\+38, got 1e\+39, too large for fl"),
     ],
 )
 def test_bad_inputs_are_named(X, error, message):

@@ -342,13 +342,26 @@ def test_divergence_in_the_last_update():
         fit(net, 100 * X, y, optimizer=fastopt.SGD(net.params, lr=1e308), epochs=1)
 
 
-def test_nan_in_the_data_is_not_blamed_on_the_rate():
-    X, y = blobs()
-    X[3, 1] = np.nan
-    net = network()
-    with pytest.raises(Diverged, match="check that X, y") as caught:
-        fit(net, X, y, optimizer=fastopt.SGD(net.params), epochs=1)
-    assert "learning rate" not in str(caught.value)
+@pytest.mark.parametrize("array", ["X", "y"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_in_the_data_is_named(array, bad):
+    net = nn.Network([nn.Dense(4, 1)], loss=nn.MeanSquaredError())
+    data = {"X": np.zeros((5, 4)), "y": np.zeros((5, 1))}
+    data[array][3, 0] = bad
+    with pytest.raises(Diverged, match=f"before any update: there are NaN or infinite values in {array}$"):
+        net.fit(**data, optimizer=fastopt.SGD(net.params), epochs=1)
+
+
+@pytest.mark.parametrize("array", ["X", "y"])
+@pytest.mark.parametrize(("dtype", "value"), [("float32", 1e20), ("float32", -1e38), ("float64", 1e200)])
+def test_finite_values_whose_squares_overflow_are_not_called_infinite(array, dtype, value):
+    net = nn.Network([nn.Dense(4, 1)], loss=nn.MeanSquaredError(), dtype=dtype)
+    data = {"X": np.zeros((5, 4)), "y": np.zeros((5, 1))}
+    data[array][3] = value
+    with pytest.raises(Diverged) as caught:
+        net.fit(**data, optimizer=fastopt.SGD(net.params), epochs=1)
+    assert f"{abs(value):.3g} in {array}" in str(caught.value)
+    assert f"too large for {dtype}" in str(caught.value)
 
 
 def test_the_error_can_be_pickled():

@@ -114,14 +114,33 @@ def optimizer_without_rate(text: str) -> dict[str, Any]:
     return values
 
 
+def delimiter(text: str) -> str:
+    """Read the character between two columns; the tab also by name."""
+    text = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(text) != 1 or text in '"\r\n':
+        raise argparse.ArgumentTypeError(f"expected one character, or tab, got {text!r}")
+    return text
+
+
+def interval(text: str) -> tuple[float, float]:
+    """Read two numbers, the lower one first: ``0,1``."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise argparse.ArgumentTypeError(f"expected two numbers such as 0,1, the lower one first, got {text!r}")
+    return low, high
+
+
 def add_data(parser: argparse.ArgumentParser) -> Arguments:
     """Add which data to learn from."""
     parser.add_argument(
         "source",
         nargs="?",
         metavar="DATA",
-        help="spiral (default), vertical, sine, digits, fashion-mnist, or the path of a .npz (arrays X and y) or .csv "
-        "(y in the last column)",
+        help="spiral (default), vertical, sine, digits, fashion-mnist, or the path of a .npz (arrays X and y), .csv "
+        "or .tsv (y in the last column)",
     )
     group = parser.add_argument_group("data")
     group.add_argument(
@@ -130,8 +149,22 @@ def add_data(parser: argparse.ArgumentParser) -> Arguments:
     group.add_argument("--classes", type=count(2, 10**5), metavar="N", help="classes of spiral and vertical")
     group.add_argument("--noise", type=real(), metavar="X", help="noise of spiral and vertical")
     group.add_argument("--data", dest="folder", metavar="DIR", help="folder with the files of fashion-mnist")
+    group.add_argument(
+        "--scale", type=interval, metavar="LOW,HIGH", help="range of the pixels of fashion-mnist and digits (-1,1)"
+    )
     group.add_argument("--target", metavar="COLUMN", help="header of the column that is y in a .csv (the last)")
-    group.add_argument("--task", choices=("classification", "regression"), help="what to learn from a .npz or .csv")
+    group.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        help="what to learn from a table (text and few or gapless whole numbers are classes, other numbers targets)",
+    )
+    group.add_argument(
+        "--delimiter", type=delimiter, metavar="X", help="between columns of a .csv (comma, semicolon or tab, as found)"
+    )
+    group.add_argument("--decimal", choices=(".", ","), help="decimal sign of a .csv (.)")
+    group.add_argument(
+        "--missing", choices=("drop", "mean"), help="leave out samples with missing values, or fill in means (refuse)"
+    )
     group.add_argument(
         "--seed", type=count(0, 2**32 - 1), metavar="N", help="seed of data, weights, dropout, shuffling (0)"
     )

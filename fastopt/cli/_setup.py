@@ -2,7 +2,8 @@
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastopt._typing import Array
 from fastopt.cli._errors import UsageError, did_you_mean
 from fastopt.cli._optimizers import OPTIMIZERS
+from fastopt.cli._output import show
 
 if TYPE_CHECKING:
     from fastopt.nn import Network
@@ -32,6 +34,10 @@ class Settings:
     folder: str | None = None
     target: str | None = None
     task: str | None = None
+    delimiter: str | None = None
+    decimal: str | None = None
+    missing: str | None = None
+    scale: tuple[float, float] | None = None
     seed: int = 0
     hidden: tuple[int, ...] = (64,)
     activation: str = "relu"
@@ -120,41 +126,45 @@ def load_data(settings: Settings) -> "Dataset":
         "classes": ("spiral", "vertical"),
         "noise": ("spiral", "vertical"),
         "folder": ("fashion-mnist",),
+        "scale": ("digits", "fashion-mnist"),
     }
     for name, sources in fits.items():
         if getattr(settings, name) is not None and source not in sources:
             option = "data" if name == "folder" else name
             raise UsageError(f"--{option}: only for {', '.join(sources)}, not for {source}")
-    table = source not in data.NAMES
-    for name in ("target", "task"):
-        if getattr(settings, name) is not None and not table:
-            raise UsageError(f"--{name}: only for a .npz or .csv, not for {source}")
+    options = {name: getattr(settings, name) for name in ("target", "task", "delimiter", "decimal", "missing")}
+    options = {name: value for name, value in options.items() if value is not None}
+    if source in data.NAMES and options:
+        raise UsageError(f"--{next(iter(options))}: only for a table ({', '.join(data.SUFFIXES)}), not for {source}")
     sizes = {name: getattr(settings, name) for name in ("samples", "classes", "noise")}
     sizes = {name: value for name, value in sizes.items() if value is not None}
+    pixels: dict[str, Any] = {} if settings.scale is None else {"pixel_range": settings.scale}
     if source == "spiral":
         return data.spiral(**sizes, seed=settings.seed)
     if source == "vertical":
         return data.vertical(**sizes, seed=settings.seed)
     if source == "sine":
         return data.sine(**sizes)
-    if not table:
-        return data.load(source, folder=settings.folder, seed=settings.seed)
-    if not source.lower().endswith((".npz", ".csv")):
+    if source == "digits":
+        return data.digits(**pixels, seed=settings.seed)
+    if source == "fashion-mnist":
+        return data.fashion_mnist(settings.folder, **pixels)
+    if not source.lower().endswith(data.SUFFIXES):
         if hint := did_you_mean(source, data.NAMES):
             raise UsageError(f"data: there is no {source!r}{hint}")
-        raise UsageError(f"data: expected one of {', '.join(data.NAMES)} or a .npz or .csv file, got {source!r}")
-    task: Any = settings.task
-    loaded = data.load_table(source, target=settings.target, task=task, seed=settings.seed)
-    return _standardized(loaded) if loaded.task == "regression" else loaded
+        raise UsageError(
+            f"data: expected one of {', '.join(data.NAMES)} or a {', '.join(data.SUFFIXES)} file, got {source!r}"
+        )
+    try:
+        # No rate suits house prices and percentages alike.
+        return data.load_table(source, **options, seed=settings.seed, standardize_targets=True)
+    except ValueError as error:
+        raise UsageError(_with_options(str(error))) from None
 
 
-def _standardized(dataset: "Dataset") -> "Dataset":
-    """Scale targets to mean 0 and deviation 1: no rate suits house prices and percentages alike."""
-    # The squares of large targets do not fit into float32.
-    mean, scale = dataset.y.mean(axis=0, dtype="float64"), dataset.y.std(axis=0, dtype="float64")
-    scale[scale == 0] = 1.0
-    y, y_test = (((values - mean) / scale).astype(values.dtype) for values in (dataset.y, dataset.y_test))
-    return dataclasses.replace(dataset, y=y, y_test=y_test)
+def _with_options(text: str) -> str:
+    """Turn the arguments of `load_table` in a message into options."""
+    return re.sub(r'\b(task|decimal|missing)="([^"]+)"', r"--\1=\2", text)
 
 
 def make_network(settings: Settings, dataset: "Dataset") -> "Network":
@@ -172,16 +182,8 @@ def make_network(settings: Settings, dataset: "Dataset") -> "Network":
         layers.append(
             nn.Dense(n_inputs, n_outputs, initializer=initializer, weight_l1=settings.l1, weight_l2=settings.l2)
         )
-    if dataset.task == "regression":
-        accuracy = nn.RegressionAccuracy.of(dataset.y)
-        return nn.Network(
-            layers,
-            loss=nn.MeanSquaredError(),
-            dtype=settings.dtype,
-            seed=settings.seed,
-            metrics={"accuracy": accuracy},
-        )
-    return nn.Network(layers, loss=nn.SoftmaxCrossEntropy(), dtype=settings.dtype, seed=settings.seed)
+    loss = nn.MeanSquaredError() if dataset.task == "regression" else nn.SoftmaxCrossEntropy()
+    return nn.Network(layers, loss=loss, dtype=settings.dtype, seed=settings.seed)
 
 
 def _initializer(settings: Settings, dataset: "Dataset") -> Any:
@@ -266,6 +268,48 @@ def make_optimizer(settings: Settings, params: Any, rate: Any) -> Any:
     return choice.cls(params, lr=rate, **keywords)
 
 
+def measure(net: "Network", dataset: "Dataset", X: Any, y: Any) -> dict[str, Any]:
+    """Return loss and accuracy; for a regression the loss, and RMSE in the units of the data and R2 of each output.
+
+    R2 is the share of the variance of `y` that is explained; None where all targets are the same.
+    """
+    measured: dict[str, Any] = dict(net.evaluate(X, y))
+    if dataset.task == "classification":
+        return measured
+    import numpy as np
+
+    scale = 1.0 if dataset.y_scaling is None else dataset.y_scaling.scale
+    squares = np.square(net.predict(X) - y.astype("float64")).mean(axis=0)
+    variances = np.ptp(y, axis=0).astype(bool) * y.var(axis=0, dtype="float64")
+    errors = (np.sqrt(squares) * scale).tolist()
+    shares = [1 - s / v if v else None for s, v in zip(squares.tolist(), variances.tolist(), strict=True)]
+    measured["rmse"], measured["r2"] = (errors, shares) if len(errors) > 1 else (errors[0], shares[0])
+    return measured
+
+
+def describe_measured(measured: Mapping[str, Any]) -> str:
+    """Say in a line how good a network is."""
+    if "accuracy" in measured:
+        return f"accuracy {measured['accuracy']:.3f}, loss {measured['loss']:.4g}"
+    return f"RMSE {rmse(measured)}, R2 {r2(measured)}, loss {measured['loss']:.4g}"
+
+
+def rmse(measured: Mapping[str, Any]) -> str:
+    """Write the RMSE of each output."""
+    return _each(measured["rmse"], lambda value: f"{float(f'{value:.4g}'):,.10g}")
+
+
+def r2(measured: Mapping[str, Any]) -> str:
+    """Write the R2 of each output."""
+    return _each(measured["r2"], lambda value: "undefined" if value is None else f"{value:.3f}")
+
+
+def _each(values: Any, write: Callable[[Any], str]) -> str:
+    """Write one value, or the first of several."""
+    texts = [write(value) for value in (values if isinstance(values, list) else [values])]
+    return " / ".join(texts if len(texts) <= 4 else [*texts[:3], "..."])
+
+
 def describe_data(dataset: "Dataset") -> str:
     """Say in a line what the data is."""
 
@@ -277,6 +321,13 @@ def describe_data(dataset: "Dataset") -> str:
         f"{dataset.name}: {len(dataset.X)} training and {len(dataset.X_test)} validation samples, "
         f"{some(dataset.X.shape[1], 'feature')}, {learnt}"
     )
+
+
+def show_data(dataset: "Dataset") -> None:
+    """Print what the data is, and how its task was decided if that may be wrong."""
+    show("data", describe_data(dataset))
+    if dataset.note:
+        show("note", _with_options(dataset.note))
 
 
 def describe_network(net: "Network") -> str:

@@ -19,7 +19,11 @@ from fastopt.cli._setup import (
     make_network,
     make_optimizer,
     make_rate,
+    measure,
+    r2,
     resolve,
+    rmse,
+    show_data,
     updates,
 )
 
@@ -69,13 +73,13 @@ def run(args: argparse.Namespace) -> int:
     for settings in runs.values():  # all are refused before the first is trained
         make_optimizer(settings, make_network(settings, dataset).params, make_rate(settings, dataset))
     if not args.quiet:
-        show("data", describe_data(dataset))
+        show_data(dataset)
         show("network", describe_network(make_network(common, dataset)))
     results = {}
     with progress("training", quiet=args.quiet) as move:
         for i, (spec, settings) in enumerate(runs.items()):
             results[spec] = _train(settings, dataset, None if move is None else _part(move, i, len(runs)))
-    _show(results)
+    _show(results, dataset.task)
     show("kernels", describe_kernels())
     curves = {spec: result["curve"] for spec, result in results.items() if result["curve"]["loss"]}
     title = f"{one_line(dataset.name)}: the same network from the same start"
@@ -129,8 +133,8 @@ def _train(settings: Settings, dataset: "Dataset", move: "Progress | None") -> d
         history = training.run()
         if history.interrupted:
             raise KeyboardInterrupt
-        result["training"] = net.evaluate(dataset.X, dataset.y)
-        result["validation"] = net.evaluate(dataset.X_test, dataset.y_test)
+        result["training"] = measure(net, dataset, dataset.X, dataset.y)
+        result["validation"] = measure(net, dataset, dataset.X_test, dataset.y_test)
         result["diverged"] = None
     except nn.Diverged as error:
         history = training.history
@@ -147,20 +151,23 @@ def _train(settings: Settings, dataset: "Dataset", move: "Progress | None") -> d
     return result
 
 
-def _show(results: dict[str, dict[str, Any]]) -> None:
-    header = ["optimizer", "lr", "loss", "accuracy", "val. loss", "val. acc.", "seconds", "us/step"]
+def _show(results: dict[str, dict[str, Any]], task: str) -> None:
+    header, shown = ["accuracy", "val. loss", "val. acc."], _show_accuracy
+    if task == "regression":
+        header, shown = ["RMSE", "val. RMSE", "val. R2"], _show_errors
     rows = []
     for spec, result in results.items():
+        cells = ["diverged", "-", "-", "-"]
         if result["diverged"] is None:
-            train, test = result["training"], result["validation"]
-            cells = [
-                f"{train['loss']:.4g}",
-                f"{train['accuracy']:.3f}",
-                f"{test['loss']:.4g}",
-                f"{test['accuracy']:.3f}",
-            ]
-        else:
-            cells = ["diverged", "-", "-", "-"]
+            cells = [f"{result['training']['loss']:.4g}", *shown(result["training"], result["validation"])]
         spent = [f"{result['seconds']:.2f}", f"{result['microseconds_a_step']:.1f}"]
         rows.append([spec, f"{result['settings']['lr']:g}", *cells, *spent])
-    show_table(header, rows)
+    show_table(["optimizer", "lr", "loss", *header, "seconds", "us/step"], rows)
+
+
+def _show_accuracy(training: dict[str, Any], validation: dict[str, Any]) -> list[str]:
+    return [f"{training['accuracy']:.3f}", f"{validation['loss']:.4g}", f"{validation['accuracy']:.3f}"]
+
+
+def _show_errors(training: dict[str, Any], validation: dict[str, Any]) -> list[str]:
+    return [rmse(training), rmse(validation), r2(validation)]

@@ -8,6 +8,7 @@ from fastopt.cli._errors import UsageError
 from fastopt.cli._output import Picture, beside, check_outputs, finish, one_line, progress, show
 from fastopt.cli._setup import (
     describe_data,
+    describe_measured,
     describe_network,
     describe_optimizer,
     given,
@@ -15,7 +16,9 @@ from fastopt.cli._setup import (
     make_network,
     make_optimizer,
     make_rate,
+    measure,
     resolve,
+    show_data,
     updates,
 )
 
@@ -67,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     net = make_network(settings, dataset)
     optimizer = make_optimizer(settings, net.params, rate)
     if not args.quiet:
-        show("data", describe_data(dataset))
+        show_data(dataset)
         show("network", describe_network(net))
         show("optimizer", describe_optimizer(optimizer))
     with progress("training", quiet=args.quiet) as move:
@@ -86,8 +89,8 @@ def run(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt
     every = -(-len(dataset.X) // _SAMPLES)
     X, y = dataset.X[::every], dataset.y[::every]
-    measured = net.evaluate(X, y)
-    show("training", f"accuracy {measured['accuracy']:.3f}, loss {measured['loss']:.4g}")
+    measured = measure(net, dataset, X, y)
+    show("training", describe_measured(measured))
     with progress("measuring", quiet=args.quiet) as move:
         walked = path.params if args.directions == "path" else None
         surface = nn.measure_surface(net, X, y, path=walked, points=args.points, seed=settings.seed, progress=move)

@@ -17,6 +17,7 @@ from fastopt.cli._setup import (
     make_network,
     make_optimizer,
     resolve,
+    show_data,
 )
 
 EPILOG = """\
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     net = make_network(settings, dataset)
     optimizer = make_optimizer(settings, net.params, settings.lr)
     if not args.quiet:
-        show("data", describe_data(dataset))
+        show_data(dataset)
         show("network", describe_network(net))
     batches: Any = {name: getattr(settings, name) for name in ("batch_size", "seed", "clip_norm")}
     with progress("testing rates", quiet=args.quiet) as move:

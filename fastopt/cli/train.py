@@ -25,6 +25,7 @@ from fastopt.cli._setup import (
     Settings,
     describe_data,
     describe_kernels,
+    describe_measured,
     describe_network,
     describe_optimizer,
     given,
@@ -32,7 +33,9 @@ from fastopt.cli._setup import (
     make_network,
     make_optimizer,
     make_rate,
+    measure,
     resolve,
+    show_data,
     updates,
 )
 
@@ -74,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EXAMPLES + SCHEDULES
     _options.add_data(parser)
-    parser.add_argument("--preset", metavar="NAME", help='settings of "Neural Networks from Scratch", by name')
+    parser.add_argument("--preset", metavar="NAME", help="settings by name, see --list-presets")
     parser.add_argument("--list-presets", action="store_true", help="list the presets and exit")
     _options.add_network(parser)
     _options.add_optimizer(parser)
@@ -248,7 +251,7 @@ class _Run:
 
         settings, data = self.settings, self.data
         if not self.args.quiet:
-            show("data", describe_data(data))
+            show_data(data)
             show("network", describe_network(self.net))
             show("optimizer", describe_optimizer(self.optimizer))
             if self.args.resume is not None:
@@ -282,16 +285,16 @@ class _Run:
     def _report(self, training: "Training") -> int:
         history = training.history
         result = {
-            part: self.net.evaluate(X, y)
+            part: measure(self.net, self.data, X, y)
             for part, X, y in (
                 ("training", self.data.X, self.data.y),
                 ("validation", self.data.X_test, self.data.y_test),
             )
         }
         for part, measured in result.items():
-            show(part, f"accuracy {measured['accuracy']:.3f}, loss {measured['loss']:.4g}")
-        if not self.classify and not self.args.quiet:
-            show("", "(accuracy: share of the outputs within 1/250 of the targets' standard deviation)")
+            show(part, describe_measured(measured))
+        if self.data.y_scaling is not None and not self.args.quiet:
+            show("", "(the RMSE is in the units of the targets, the loss that of targets with mean 0 and variance 1)")
         for event in history.events:
             if event["kind"] != "rescue":  # those were printed when they happened
                 show("event", _event(event))
@@ -395,6 +398,7 @@ class _Run:
                 "command": "train",
                 "settings": dataclasses.asdict(self.settings),
                 "data": describe_data(self.data),
+                "note": self.data.note,
                 "network": repr(self.net),
                 "optimizer": repr(self.optimizer),
                 "status": training.status,

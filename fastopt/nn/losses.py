@@ -15,6 +15,7 @@ import numpy as np
 
 from fastopt._typing import Array
 from fastopt.nn.activations import sigmoid
+from fastopt.nn.arrays import as_array, cast
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -102,7 +103,7 @@ class RegressionAccuracy:
     @classmethod
     def of(cls, y: Array, divisor: float = 250.0) -> "RegressionAccuracy":
         """Precision as a part of the standard deviation of the training targets `y`."""
-        return cls(float(np.std(y)) / divisor)
+        return cls(float(np.std(y, dtype=np.float64)) / divisor)
 
     def __call__(self, scores: Array, y: Array) -> float:
         """Accuracy of a batch."""
@@ -145,11 +146,7 @@ class Loss:
         ValueError
             For a wrong shape, or values the loss is not defined for.
         """
-        array = np.asarray(y)
-        if array.dtype != dtype:
-            if array.dtype.kind not in "fiub":
-                raise TypeError(f"y: expected numbers, got {array.dtype}")
-            array = array.astype(dtype)
+        array = cast(as_array(y, "y"), dtype, "y")
         if array.ndim == 1 and n_outputs == 1:
             array = array.reshape(-1, 1)
         if array.ndim != 2 or array.shape[1] != n_outputs:
@@ -237,7 +234,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def targets(self, y: object, n_outputs: int, dtype: np.dtype[Any]) -> Array:
         """Convert and check targets."""
-        array = np.asarray(y)
+        array = as_array(y, "y")
         if array.ndim == 2:
             array = _labels_of_one_hot(array, n_outputs)
         if array.ndim != 1:

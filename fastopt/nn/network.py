@@ -10,6 +10,7 @@ import numpy as np
 
 from fastopt._checks import COUNT, integer, optional
 from fastopt._typing import Array
+from fastopt.nn.arrays import as_array, cast
 from fastopt.nn.checkpoint import checked_state
 from fastopt.nn.history import History
 from fastopt.nn.layers import Layer, aligned_empty, with_own_buffers
@@ -186,12 +187,7 @@ class Network:
         TypeError, ValueError
             If it is not that.
         """
-        _refuse_mask(X, name)
-        array = np.asarray(X)
-        if array.dtype != self.dtype:
-            if array.dtype.kind not in "fiub":
-                raise TypeError(f"{name}: expected an array of numbers, got {array.dtype}")
-            array = array.astype(self.dtype)
+        array = cast(as_array(X, name), self.dtype, name)
         if array.ndim != 2 or array.shape[1] != self.n_inputs:
             raise ValueError(f"{name}: expected shape (batch, {self.n_inputs}), got {array.shape}")
         if not len(array):
@@ -221,7 +217,6 @@ class Network:
         TypeError, ValueError
             For another type, shape or number of rows, and for labels out of range.
         """
-        _refuse_mask(y, name)
         try:
             array = self.loss.targets(y, self.n_outputs, self.dtype)
         except (TypeError, ValueError) as error:
@@ -508,11 +503,6 @@ def _check_layers(layers: Sequence[Layer]) -> list[Layer]:
     if not any(layer.parameter_shapes() for layer in checked):
         raise ValueError("layers: expected at least one layer with parameters, such as Dense(2, 3)")
     return checked
-
-
-def _refuse_mask(array: object, name: str) -> None:
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(f"{name}: expected an array without a mask, got a masked one; see numpy.ma.filled")
 
 
 def _check_dtype(dtype: Any) -> np.dtype[Any]:

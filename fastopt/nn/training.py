@@ -311,8 +311,20 @@ class Training:
                 "clip_norm=1.0, or callbacks=[ExplosionGuard()], which goes back and lowers the rate"
             )
         else:
-            message += ", before any update: check that X, y and the initial weights are finite"
+            message += f", before any update: {self._not_finite()}"
         return Diverged(message, self.epoch, self.step)
+
+    def _not_finite(self) -> str:
+        """Say what makes the first loss infinite or NaN."""
+        arrays = {"X": self.X, "y": self.y, "the initial weights": self.net.params}
+        bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        if bad:
+            return f"there are NaN or infinite values in {' and '.join(bad)}"
+        largest = ", ".join(f"{np.abs(array).max():.3g} in {name}" for name, array in arrays.items())
+        return (
+            f"all values are finite (largest: {largest}), but too large for {self.net.dtype}; "
+            "scale X and y to a standard deviation of about 1"
+        )
 
     # ---- the loop
 

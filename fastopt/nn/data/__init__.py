@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fastopt.nn.data._dataset import Dataset, Task, train_validation_split
+from fastopt.nn.data._dataset import Dataset, Standardization, Task, train_validation_split
 from fastopt.nn.data._fashion_mnist import fashion_mnist, read_idx
 from fastopt.nn.data._generated import digits, sine, spiral, vertical
-from fastopt.nn.data._table import load_table
+from fastopt.nn.data._table import SUFFIXES, load_table
 
 __all__ = [
     "NAMES",
+    "SUFFIXES",
     "Dataset",
+    "Standardization",
     "Task",
     "digits",
     "fashion_mnist",
@@ -30,7 +32,7 @@ def load(source: str | Path, *, folder: str | Path | None = None, seed: int = 0)
     Parameters
     ----------
     source : str or path
-        One of `NAMES`, or the path of a ``.npz`` or ``.csv``.
+        One of `NAMES`, or the path of a ``.npz``, ``.csv`` or ``.tsv``.
     folder : path, optional
         Folder with the files of Fashion-MNIST.
     seed : int
@@ -54,9 +56,9 @@ def load(source: str | Path, *, folder: str | Path | None = None, seed: int = 0)
         raise ValueError(f"folder: only fashion-mnist is read from a folder, not {source}")
     if source in _LOADERS:
         return _LOADERS[str(source)](folder, seed)
-    if Path(source).suffix.lower() in (".npz", ".csv"):
+    if Path(source).suffix.lower() in SUFFIXES:
         return load_table(source, seed=seed)
-    raise ValueError(f"data: expected one of {', '.join(NAMES)} or a .npz or .csv file, got {str(source)!r}")
+    raise ValueError(f"data: expected one of {', '.join(NAMES)} or a {', '.join(SUFFIXES)} file, got {str(source)!r}")
 
 
 _LOADERS: dict[str, Callable[[str | Path | None, int], Dataset]] = {

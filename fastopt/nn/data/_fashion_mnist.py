@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastopt._checks import real, tuple_of
 from fastopt._extras import require
 from fastopt._typing import Array
-from fastopt.nn.data._dataset import Dataset
+from fastopt.nn.data._dataset import Dataset, scale_pixels
 
 #: Where Debian's package ``dataset-fashion-mnist`` puts its files.
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -73,10 +72,6 @@ def fashion_mnist(folder: str | Path | None = None, *, pixel_range: tuple[float,
     Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
     Learning Algorithms, 2017, arXiv:1708.07747.
     """
-    bounds = tuple_of(real())("pixel_range", pixel_range)
-    if len(bounds) != 2 or bounds[0] >= bounds[1]:
-        raise ValueError(f"pixel_range: expected (low, high) with low < high, got {pixel_range}")
-    low, high = bounds
     train_images, train_labels, test_images, test_labels = _fashion_files(folder)
     images, y = _read_labelled(train_images, train_labels)
     images_test, y_test = _read_labelled(test_images, test_labels)
@@ -85,20 +80,11 @@ def fashion_mnist(folder: str | Path | None = None, *, pixel_range: tuple[float,
             f"{test_images}: expected pictures of {images.shape[1:]} pixels like "
             f"{train_images.name}, got {images_test.shape[1:]}"
         )
-    unit = np.float32(255 / (high - low))
-    zero = np.float32(-low * unit)
-
-    def scaled(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        X = pixels.reshape(len(pixels), -1).astype(np.float32)
-        X -= zero
-        X /= unit
-        return X
-
     rows, columns = images.shape[1:]
     return Dataset(
-        scaled(images),
+        scale_pixels(images, 255, pixel_range),
         y,
-        scaled(images_test),
+        scale_pixels(images_test, 255, pixel_range),
         y_test,
         "Fashion-MNIST",
         _FASHION_CLASSES,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fastopt._checks import COUNT, integer, real
 from fastopt._extras import require
-from fastopt.nn.data._dataset import Dataset, train_validation_split
+from fastopt.nn.data._dataset import Dataset, scale_pixels, train_validation_split
 
 _NOISE = real(at_least=0, at_most=1e6)
 _SEED = integer(0, bits=32)  # of a RandomState
@@ -132,8 +132,8 @@ def sine(samples: int = 1000) -> Dataset:
     return Dataset(X, y, X_test, y_test, "sine", task="regression")
 
 
-def digits(*, test: float = 0.2, seed: int = 0) -> Dataset:
-    """scikit-learn's handwritten digits: 1797 pictures of 8 x 8 pixels, scaled to [-1, 1].
+def digits(*, test: float = 0.2, seed: int = 0, pixel_range: tuple[float, float] = (-1.0, 1.0)) -> Dataset:
+    """scikit-learn's handwritten digits: 1797 pictures of 8 x 8 pixels.
 
     Parameters
     ----------
@@ -141,6 +141,8 @@ def digits(*, test: float = 0.2, seed: int = 0) -> Dataset:
         Share of the samples that goes into the test set.
     seed : int
         Same seed, same split.
+    pixel_range : (low, high)
+        Pixels 0...16 are scaled linearly to this range.
 
     Returns
     -------
@@ -155,7 +157,7 @@ def digits(*, test: float = 0.2, seed: int = 0) -> Dataset:
     datasets = require("sklearn.datasets", extra="data", what="the digits data set")
     X, y = datasets.load_digits(return_X_y=True)
     X, y, X_test, y_test = train_validation_split(
-        (X / 8 - 1).astype(np.float32), y.astype(np.int64), validation=test, seed=seed
+        scale_pixels(X, 16, pixel_range), y.astype(np.int64), validation=test, seed=seed
     )
     return Dataset(X, y, X_test, y_test, "digits", tuple("0123456789"), image_shape=(8, 8))
 
