@@ -55,6 +55,8 @@ class Case:
     optional_states: tuple[str, ...] = ()
     per_step: Callable[[int], dict] = lambda step: {}
     """Options that depend on the step, which is counted from 1."""
+    unseen: tuple[str, ...] = ()
+    """Options that change nothing but the rounding."""
 
     def __str__(self):
         return f"{self.rule.name}-{self.name}"
@@ -360,7 +362,7 @@ CASES = (
     Case(SGD, "clip_value", {"lr": 0.1, "clip_value": 0.5}),
     Case(SGD, "clip_value 0", {"lr": 0.1, "clip_value": 0.0}),
     Case(SGD, "decay", {"lr": 0.1} | _DECAY),
-    Case(SGD, "decoupled", {"lr": 0.1, "decoupled": True} | _DECAY),
+    Case(SGD, "decoupled", {"lr": 0.1, "decoupled": True} | _DECAY, unseen=("decoupled",)),
     _momentum("plain"),
     _momentum("dampening", dampening=0.4),
     _momentum("nesterov", nesterov=True),
