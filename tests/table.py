@@ -90,6 +90,15 @@ class Case:
             return np.asarray(rng.uniform(-0.4, 0.4, shape))
         return np.asarray(rng.uniform(0.1, 2.0, shape) * rng.choice([-1.0, 1.0], shape))
 
+    def wide_arrays(self, shape, dtype, seed=5):
+        """Arrays of very different sizes, whose products still stay clear of the denormals."""
+        rng = np.random.default_rng(seed)
+        arrays = self.arrays(shape, dtype)
+        for name, array in arrays.items():
+            # The square of a mean stays below the mean of squares for most.
+            array *= dtype(10) ** (rng.integers(-6, 4, shape) - 3 * (name == "grad_avg")).astype(dtype)
+        return arrays
+
     def gradients(self, shape, dtype, steps, seed=1):
         return [self.arrays(shape, dtype, seed + 1000 * i)["grad"] for i in range(1, steps + 1)]
 
