@@ -1,6 +1,7 @@
 """Parameters of one model in every structure, and optimizers of the table over them."""
 
 import io
+from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ import fastopt
 
 SHAPES = ((4, 5), (5,), (), (33, 3))
 SHAPE_NAMES = ("weight", "bias", "scale", "table")
+
+Layer = namedtuple("Layer", "weight bias")
 
 each_case = pytest.mark.parametrize("case", OPTIMIZERS, ids=str)
 each_variant = pytest.mark.parametrize("case", OPTIMIZER_VARIANTS, ids=str)
@@ -51,6 +54,19 @@ STRUCTURES = (
             {"params": a[3:]},
         ],
         lambda a: [a[0], named(a[1:3], SHAPE_NAMES[1:3]), a[3:]],
+    ),
+    *(
+        Structure(name, tree, tree)
+        for name, tree in {
+            "tuples and a mapping": lambda a: [(a[0], a[1]), {"scale": a[2], "table": a[3]}],
+            "mapping of lists": lambda a: {"layers": [a[0], (a[1],)], "rest": {"scale": a[2], "table": a[3]}},
+            "named tuples": lambda a: (Layer(a[0], a[1]), Layer(weight=a[2], bias=a[3])),
+        }.items()
+    ),
+    Structure(
+        "groups of trees",
+        lambda a: [{"params": {"a": [a[0], a[1]]}}, {"params": (a[2], {"b": a[3]})}],
+        lambda a: [{"a": [a[0], a[1]]}, (a[2], {"b": a[3]})],
     ),
 )
 

@@ -208,10 +208,11 @@ def test_arrays_side_by_side_or_interleaved_are_fine(apart):
 
 
 def test_columns_of_one_matrix_are_fine():
-    """All streams interleaved in one matrix, as a structure of columns."""
+    """All streams interleaved in one matrix, as a structure of columns, of which the gradients' may be read only."""
     expected = MOST_STREAMS.arrays((9,), np.float64)
     matrix = np.column_stack(list(expected.values()))
     columns = dict(zip(expected, matrix.T, strict=True))
+    columns["grad"].flags.writeable = False
     update(MOST_STREAMS, columns)
     update(MOST_STREAMS, expected)
     for name, column in columns.items():

@@ -338,7 +338,7 @@ def test_late_steps(case, step):
 def test_no_allocation_of_array_size(layout):
     case = MOST_STREAMS
     layout = next(one for one in LAYOUTS if one.name == layout)
-    contiguous = case.arrays((2000, 1100), np.float32)
+    contiguous = case.arrays((1000, 1100), np.float32)
     views = {name: layout.place(array)[0] for name, array in contiguous.items()}
     options = {"weight_decay": 0.1, "grad_scale": 2.0}
     update(case, {name: view[:200, :10] for name, view in views.items()}, **options)
@@ -348,7 +348,7 @@ def test_no_allocation_of_array_size(layout):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < views["param"].nbytes / 4
+    assert peak < views["param"].nbytes / 3
 
 
 def test_no_allocation_per_array():

@@ -15,7 +15,7 @@ def test_oracle_agrees_with_hand_worked_values(rule, arrays, options, expected):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_option_of_a_case_can_be_seen(case):
-    """Leaving an option out changes the result by much more than the comparisons tolerate."""
+    """Leaving an option out changes the result by much more than the comparisons tolerate, or by rounding alone."""
     parameters = inspect.signature(case.rule.oracle).parameters
     arrays = case.arrays((50,), np.float64)
     for name in case.options_at(1):
@@ -28,7 +28,7 @@ def test_every_option_of_a_case_can_be_seen(case):
                 with_it = case.expected(arrays, step)
                 without = case.expected(arrays, step, **{name: default})
                 changes += [np.max(np.abs(without[key] - with_it[key])) for key in with_it]
-        assert max(changes, default=1.0) > 1e-12, name
+        assert (max(changes, default=1.0) > 1e-12) == (name not in case.unseen), name
 
 
 @pytest.mark.parametrize("case", [case for case in OPTIMIZERS if case.torch is not None], ids=str)
