@@ -20,9 +20,8 @@ from libc.string cimport memcpy
 from atomic cimport fetch_add
 from cpu cimport cpu_has_v3, cpu_has_v4
 from flush_to_zero cimport control_word, restore, save_and_flush_to_zero
-from rule cimport (
-    MAX_AXES, MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, fill_t, rule_t, table_t, update_t, walk_t,
-)
+from rule cimport MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, fill_t, rule_t, table_t, update_t
+from strided cimport MAX_AXES, transfer, transfer_block, walk_t
 
 cnp.import_array()
 
@@ -323,21 +322,17 @@ cdef struct binding_t:
     part_t *parts
     tensor_t *tensors
     span_t *spans          # memory of all arrays that are written, sorted
-    const table_t *table
     void *memory           # what the pointers above point into, unless a single tensor fits in here
     void *small[SMALL]
 
 
-cdef int allocate(
-    binding_t *b, const table_t *table, Py_ssize_t n_parts, Py_ssize_t n_tensors, Py_ssize_t n_arrays,
-) except -1:
+cdef int allocate(binding_t *b, Py_ssize_t n_parts, Py_ssize_t n_tensors, Py_ssize_t n_arrays) except -1:
     cdef Py_ssize_t t
     cdef Py_ssize_t n_bytes = (
         n_parts * sizeof(part_t) + n_tensors * sizeof(tensor_t)
         + n_arrays * (sizeof(void *) + sizeof(array_t *) + 2 * sizeof(span_t))  # with scratch space for the sort
     )
     b.size, b.n_parts, b.n_tensors, b.n_written, b.memory = 0, 0, 0, 0, NULL
-    b.table = table
     if n_bytes <= <Py_ssize_t>sizeof(b.small):
         b.parts = <part_t *>b.small
     else:
@@ -364,7 +359,7 @@ cdef bint bind_one(binding_t *b, const table_t *table, Py_ssize_t number, tuple 
     """Bind the arrays of a single tensor, or return False where they need a closer look."""
     cdef Py_ssize_t s, k = len(arrays)
     cdef part_t *part
-    allocate(b, table, 1, 1, k)
+    allocate(b, 1, 1, k)
     part = b.parts
     part.number, part.rule, part.begin, part.end = number, &table.rules[number], 0, 1
     if k != part.rule.n_streams:
@@ -388,7 +383,7 @@ cdef bint bind_all(binding_t *b, const table_t *table, list numbers, tuple parts
     for streams in parts:
         n_tensors += len(<tuple>streams[0])
         n_arrays += len(streams) * len(<tuple>streams[0])
-    allocate(b, table, len(parts), n_tensors, n_arrays)
+    allocate(b, len(parts), n_tensors, n_arrays)
     data = <void **>(b.spans + 2 * n_arrays)
     for i in range(b.n_parts):
         streams = <tuple>parts[i]
@@ -577,9 +572,7 @@ cdef inline char *element(const walk_t *walk, Py_ssize_t s, char *data, const Py
     return data
 
 
-cdef void run_strided(
-    const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n, const table_t *table,
-) noexcept nogil:
+cdef void run_strided(const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Update elements in the order of the walk: what does not lie end to end is copied to the cache and back.
 
     It goes band by band of rows where an array is denser across them, else row by row where rows lie end to end, else
@@ -597,7 +590,7 @@ cdef void run_strided(
     while n > 0:
         seek(walk, start, index)
         if walk.crossed and index[last] == 0 and walk.lengths[last - 1] - index[last - 1] >= BAND and n >= BAND * row:
-            run_band(part, tensor, update, index, aligned, table)
+            run_band(part, tensor, update, index, aligned)
             length = BAND * row
         elif walk.rows:
             length = min(n, row - index[last])
@@ -611,17 +604,17 @@ cdef void run_strided(
                     x[s] = <char *>tensor.data[s] + start * itemsize
                 else:
                     x[s] = aligned + s * (CHUNK * itemsize + CACHE_LINE)
-                    table.transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, False)
+                    transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, False)
             update(x, length, part.c)
             for s in range(k):
                 if s != GRAD and not walk.direct[s]:
-                    table.transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, True)
+                    transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, True)
         start += length
         n -= length
 
 
 cdef void run_band(
-    const part_t *part, const tensor_t *tensor, update_t update, Py_ssize_t *index, char *packed, const table_t *table,
+    const part_t *part, const tensor_t *tensor, update_t update, Py_ssize_t *index, char *packed,
 ) noexcept nogil:
     """Update `BAND` whole rows, block by block of columns."""
     cdef const walk_t *walk = tensor.walk
@@ -638,14 +631,14 @@ cdef void run_band(
         columns = min(COLUMNS, row - column)
         for s in range(k):
             if walk.copied[s]:
-                table.transfer_block(walk, s, begin[s], block[s], BAND, columns, itemsize, False)
+                transfer_block(walk, s, begin[s], block[s], BAND, columns, itemsize, False)
         for i in range(BAND):
             for s in range(k):
                 x[s] = block[s] + i * columns * itemsize if walk.copied[s] else begin[s] + i * walk.strides[s][last - 1]
             update(x, columns, part.c)
         for s in range(k):
             if walk.copied[s] and s != GRAD:
-                table.transfer_block(walk, s, begin[s], block[s], BAND, columns, itemsize, True)
+                transfer_block(walk, s, begin[s], block[s], BAND, columns, itemsize, True)
             begin[s] += columns * walk.strides[s][last]
         column += columns
 
@@ -660,7 +653,7 @@ cdef void run_range(const binding_t *b, Py_ssize_t start, Py_ssize_t stop) noexc
                 if b.tensors[t].walk == NULL:
                     run_contiguous(b.parts + i, b.tensors + t, first - begin, last - first)
                 else:
-                    run_strided(b.parts + i, b.tensors + t, first - begin, last - first, b.table)
+                    run_strided(b.parts + i, b.tensors + t, first - begin, last - first)
             begin = b.tensors[t].end
     restore(word)
 

@@ -24,7 +24,6 @@ that makes scalars returns False where its twin in Python raises an error.
 from arithmetic cimport clip, maximum, nonnegative, real, sign, sqrt
 from norm cimport sum_of_block
 from rule cimport add_rule, table_t
-from strided cimport transfer, transfer_block
 '''
 
 _TABLE = """
@@ -37,7 +36,6 @@ cdef public void fill "FASTOPT_RULES"(void *to_fill) noexcept nogil:
     cdef table_t *table = <table_t *>to_fill
     table.n_rules = 0
     table.sum_of_block = sum_of_block
-    table.transfer, table.transfer_block = transfer, transfer_block
 """
 
 

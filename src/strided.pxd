@@ -2,7 +2,25 @@
 
 from libc.string cimport memcpy
 
-from rule cimport MAX_AXES, walk_t
+from rule cimport MAX_STREAMS
+
+cdef enum:
+    MAX_AXES = 64  # NumPy's bound
+
+
+cdef struct walk_t:
+    # The order in which the elements of a tensor's arrays are visited: axes from the outermost to the innermost.
+    int n_axes
+    Py_ssize_t lengths[MAX_AXES]
+    Py_ssize_t strides[MAX_STREAMS][MAX_AXES]
+    bint direct[MAX_STREAMS]  # whether the elements lie end to end in this order
+    bint rows                 # whether they do in every array along the innermost axis, which is long
+    bint copied[MAX_STREAMS]  # whether the innermost axis cannot be run over as it lies
+    bint crossed              # whether an array is denser along the axis before the innermost one
+    # What shape and strides of the written arrays were when they were bound.
+    int bound_axes
+    Py_ssize_t bound_lengths[MAX_AXES]
+    Py_ssize_t bound_strides[MAX_STREAMS][MAX_AXES]
 
 
 cdef inline void copy(
