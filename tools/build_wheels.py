@@ -17,8 +17,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
+
+import zopfli.zlib
 
 ROOT = Path(__file__).parents[1]
 MAX_BYTES = 300_000
@@ -133,7 +137,37 @@ def repair(wheel: Path) -> Path:
     run(sys.executable, "-m", "auditwheel", "show", wheel)
     run(sys.executable, "-m", "auditwheel", "repair", "-z", "9", "--wheel-dir", repaired, wheel, cwd=wheel.parent)
     [result] = repaired.glob("*.whl")
+    pack(result)
     return result
+
+
+class Smallest:
+    """A compressor as `zipfile` uses them, whose result is as small as the format allows."""
+
+    def __init__(self, *_: object) -> None:
+        self.data = b""
+
+    def compress(self, data: bytes) -> bytes:
+        """Keep the data until the end."""
+        self.data += data
+        return b""
+
+    def flush(self) -> bytes:
+        """Return all of it compressed, without zlib's header and check sum."""
+        return zopfli.zlib.compress(self.data)[2:-4]
+
+
+def pack(wheel: Path) -> None:
+    """Compress a wheel anew."""
+    larger = wheel.rename(wheel.with_suffix(".larger"))
+    with (
+        zipfile.ZipFile(larger) as source,
+        zipfile.ZipFile(wheel, "w") as target,
+        patch("zipfile._get_compressor", Smallest),
+    ):
+        for entry in source.infolist():
+            target.writestr(entry, source.read(entry), zipfile.ZIP_DEFLATED)
+    larger.unlink()
 
 
 def inspect(sdist: Path, wheel: Path) -> None:
