@@ -138,6 +138,20 @@ def test_thread_counts_and_cuts_give_the_same_bits(backend, set_threads, share_a
                         assert_same_bits(actual[name], expected[name], what)
 
 
+def test_shared_memory_is_refused(backend):
+    """By one element or more, whichever array comes first."""
+    case, memory = BY_STREAMS[0], np.linspace(0.5, 1.0, 24, dtype=np.float32)
+    before = memory.copy()
+    with using(backend):
+        for shift in (0, 1, 7):
+            for param, grad in itertools.permutations((memory[:8], memory[shift : shift + 8])):
+                with pytest.raises(ValueError, match="^grad: expected memory of its own"):
+                    update(case, {"param": param, "grad": grad})
+        update(case, {"param": memory[:8], "grad": memory[8:16]})
+        update(case, {"param": memory[16:], "grad": memory[8:16]})
+    assert_same_bits(memory[8:16], before[8:16])
+
+
 def test_every_thread_has_a_range(backend, set_threads, share_all):
     case = BY_STREAMS[0]
     with using(backend):

@@ -88,7 +88,9 @@ def _entry(rule: Rule) -> Any:
     arguments = rule.loop.__code__.co_varnames[1 : rule.loop.__code__.co_argcount]
     arrays, scalars = arguments[: len(rule.streams)], rule.scalar_names
     casts = ", ".join(f"real(scalars[{i}])" for i in range(len(scalars)))
-    apart = " and ".join(f"abs({a}.ctypes.data - {b}.ctypes.data) >= p.nbytes" for a, b in combinations(arrays, 2))
+    # Addresses are unsigned, and the difference of unsigned numbers is never negative.
+    begin = "int64({}.ctypes.data)".format
+    apart = " and ".join(f"abs({begin(a)} - {begin(b)}) >= p.nbytes" for a, b in combinations(arrays, 2))
     source = f"""
 def {rule.name}_entry({", ".join(arrays)}, scalars):
     if not ({apart}):
@@ -100,7 +102,13 @@ def {rule.name}_entry({", ".join(arrays)}, scalars):
     return True
 """
     loop = compiled(with_globals(rule.loop, _FUNCTIONS))
-    namespace = {"__name__": __name__, "loop": loop, "flush_to_zero": flush_to_zero, "restore": restore}
+    namespace = {
+        "__name__": __name__,
+        "flush_to_zero": flush_to_zero,
+        "int64": np.int64,
+        "loop": loop,
+        "restore": restore,
+    }
     # Under the name of the file of loops Numba finds a place for the machine code, and sees when it is out of date.
     exec(compile(source, loops.__file__, "exec"), namespace)
     return compiled(namespace[f"{rule.name}_entry"])
