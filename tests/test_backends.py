@@ -110,6 +110,7 @@ def test_same_non_finite_values(compiled, case):
     arrays["grad"][[2, 11, 20]] = np.nan, np.inf, -np.inf
     for i, name in enumerate(case.states):
         arrays[name][[3 + i, 12 + i]] *= 1e30, 1e37  # their squares are infinite
+        arrays[name][16 + i] = np.nan
     other = copies(arrays)
     for step in (1, 2):
         with _backend.using("numpy"):
@@ -145,7 +146,7 @@ def test_shared_memory_is_refused(backend):
     with using(backend):
         for shift in (0, 1, 7):
             for param, grad in itertools.permutations((memory[:8], memory[shift : shift + 8])):
-                with pytest.raises(ValueError, match="^grad: expected memory of its own"):
+                with pytest.raises(ValueError, match=r"^grad: expected memory of its own"):
                     update(case, {"param": param, "grad": grad})
         update(case, {"param": memory[:8], "grad": memory[8:16]})
         update(case, {"param": memory[16:], "grad": memory[8:16]})
