@@ -16,6 +16,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",
+    "sphinx_codeautolink",
     "sphinx_copybutton",
     "sphinxcontrib.programoutput",
 ]

@@ -32,7 +32,7 @@ _LISTS = (list, tuple)
 
 
 class Optimizer:
-    """What all optimizers share: groups, the step, the learning rate, saving and loading.
+    """The base class of all optimizers: groups, the step, the learning rate, saving and loading.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a build of the loops (rules.pyx) hands to the module (bind.pyx): a table of rules."""
+"""The table of rules that a build of the loops (rules.pyx) hands to the module (bind.pyx)."""
 
 ctypedef void (*update_t)(void **x, Py_ssize_t n, const double *c) noexcept nogil
 ctypedef bint (*scalars_t)(const double *h, double *c) noexcept nogil

@@ -1,4 +1,4 @@
-"""What src/bind.pyx offers; see `fastopt.kernels._backend`."""
+"""The interface of src/bind.pyx; see `fastopt.kernels._backend`."""
 
 from collections.abc import Sequence
 from typing import Any, Literal

@@ -28,7 +28,7 @@ _MAX_NORM = real(at_least=0.0, infinite=True, booleans=True)
 
 
 class Clipping(NamedTuple):
-    """What `clip_grad_norm` returns.
+    """The result of `clip_grad_norm`.
 
     Attributes
     ----------

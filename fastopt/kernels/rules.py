@@ -46,7 +46,7 @@ CHECKS: Mapping[str, Callable[[str, Any], Value]] = MappingProxyType(
 """Range of every hyper-parameter, by its name: a check that takes name and value and returns a plain number."""
 
 KINDS = ("real", "integer", "boolean")
-"""What a hyper-parameter may be."""
+"""Kinds of hyper-parameters."""
 
 PER_CALL = ("grad_scale", "clip_value", "step")
 """Names that the scalars of every rule end with: they belong to a call rather than to the rule."""

@@ -1,4 +1,4 @@
-"""What range tests of networks and of other training loops share: rates, losses, the end, and Ctrl-C."""
+"""The common part of range tests of networks and of other training loops: rates, losses, the end, and Ctrl-C."""
 
 import math
 import signal

@@ -12,7 +12,7 @@ Labels = NDArray[np.intp]
 
 
 class Predictor(Protocol):
-    """What has a trained network's ``predict``."""
+    """A predictor, such as a trained network: anything with ``predict``."""
 
     def predict(self, X: Array, /) -> Array:
         """Class probabilities, or outputs of a regression, one sample a row."""
