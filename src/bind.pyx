@@ -14,7 +14,7 @@ from cpython.pythread cimport (
 )
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from atomic cimport fetch_add

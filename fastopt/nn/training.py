@@ -84,7 +84,11 @@ class Optimizer(Protocol):
 
     lr: Any
     groups: Any
-    steps: int
+
+    @property
+    def steps(self) -> int:
+        """Number of steps done."""
+        ...
 
     @property
     def params(self) -> Any:
