@@ -130,8 +130,9 @@ class Optimizer:
         """Let schedules that have a state, which another optimizer may have changed, begin anew."""
         for group in self.groups:
             for schedule in group.schedules().values():
-                if hasattr(schedule, "start"):
-                    schedule.start(self)
+                start = getattr(schedule, "start", None)
+                if start is not None:
+                    start(self)
 
     @staticmethod
     def _rule(*args: Any, **hyper: Any) -> Rule:

@@ -172,4 +172,5 @@ class RangeTest:
         """
         from fastopt import plots
 
-        return plots.lr_range(self, **settings)
+        result: Any = self  # type checkers do not take a cached property for a property
+        return plots.lr_range(result, **settings)
