@@ -59,7 +59,7 @@ class Optimizer:
 
     def __init__(self, params: Any, state: Mapping[str, Any] | None, steps: int, **defaults: Any) -> None:
         params = taken_once(params)
-        self.params = params
+        self.params: Any = params
         self._defaults = defaults
         self._counter = np.zeros(1, np.int64)  # of the steps; kernels increase it in the same breath as the arrays
         self._changes = [0]  # of rules and state arrays, which ask for arrays to be bound anew

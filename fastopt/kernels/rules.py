@@ -103,15 +103,19 @@ class Rule:
         unknown = [name for name in names if name not in CHECKS]
         if unknown:
             raise TypeError(f"{scalars.__name__}: expected arguments that have a range in CHECKS, got {unknown}")
-        self.loop = loop
-        self.name = loop.__name__
-        self.states = dict(states)
-        self.streams = ("param", "grad", *states)
-        self.hyper_parameters = names[: -len(PER_CALL)]
-        self.scalar_names = loop.__code__.co_varnames[1 + len(self.streams) : loop.__code__.co_argcount]
-        self.ranges = tuple(_range(CHECKS[name]) for name in names)
+        self.loop: Callable[..., None] = loop
+        self.name: str = loop.__name__
+        self.states: dict[str, float | str] = dict(states)
+        self.streams: tuple[str, ...] = ("param", "grad", *states)
+        self.hyper_parameters: tuple[str, ...] = names[: -len(PER_CALL)]
+        self.scalar_names: tuple[str, ...] = loop.__code__.co_varnames[
+            1 + len(self.streams) : loop.__code__.co_argcount
+        ]
+        self.ranges: tuple[tuple[str, float, float], ...] = tuple(_range(CHECKS[name]) for name in names)
         self._checks = [(name, CHECKS[name]) for name in names]
-        self.scalars_of = self._checking(with_globals(scalars, {"sqrt": math.sqrt}), names)
+        self.scalars_of: Callable[..., tuple[float, ...]] = self._checking(
+            with_globals(scalars, {"sqrt": math.sqrt}), names
+        )
         smallest = (int(low > 0) if kind == "integer" else bool(low > 0) for kind, low, _ in self.ranges)
         made = len(self.scalars_of(*smallest))
         if made != len(self.scalar_names):
