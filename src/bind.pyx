@@ -814,18 +814,7 @@ cdef class Shared:
 
 
 cdef class Kernels:
-    """A backend, see fastopt/kernels/_backend.py: the loops of one instruction set.
-
-    Parameters
-    ----------
-    isa : {"v4", "v3", "baseline"}
-        Name of the instruction set.
-
-    Raises
-    ------
-    ImportError
-        This build has no loops for it.
-    """
+    """The loops of one instruction set, "v4", "v3" or "baseline"; see fastopt/kernels/_backend.py."""
 
     cdef readonly str name, isa
     cdef table_t table
