@@ -112,11 +112,16 @@ class Dataset:
         return len(self.classes) or int(self.y.shape[1])
 
 
-def scale_pixels(pixels: Array, brightest: int, pixel_range: tuple[float, float]) -> NDArray[np.float32]:
-    """Return pictures of 0...brightest as rows of numbers in the range (low, high)."""
+def check_pixel_range(pixel_range: tuple[float, float]) -> tuple[float, ...]:
+    """Return (low, high) with low < high, or raise."""
     bounds = tuple_of(real())("pixel_range", pixel_range)
     if len(bounds) != 2 or bounds[0] >= bounds[1]:
         raise ValueError(f"pixel_range: expected (low, high) with low < high, got {pixel_range}")
+    return bounds
+
+
+def scale_pixels(pixels: Array, brightest: int, bounds: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return pictures of 0...brightest as rows of numbers within checked bounds."""
     unit = np.float32(brightest / (bounds[1] - bounds[0]))
     X = pixels.reshape(len(pixels), -1).astype(np.float32)
     X -= np.float32(-bounds[0] * unit)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastopt._extras import require
 from fastopt._typing import Array
-from fastopt.nn.data._dataset import Dataset, scale_pixels
+from fastopt.nn.data._dataset import Dataset, check_pixel_range, scale_pixels
 
 #: Where Debian's package ``dataset-fashion-mnist`` puts its files.
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -72,6 +72,7 @@ def fashion_mnist(folder: str | Path | None = None, *, pixel_range: tuple[float,
     Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
     Learning Algorithms, 2017, arXiv:1708.07747.
     """
+    bounds = check_pixel_range(pixel_range)  # before anything is read or downloaded
     train_images, train_labels, test_images, test_labels = _fashion_files(folder)
     images, y = _read_labelled(train_images, train_labels)
     images_test, y_test = _read_labelled(test_images, test_labels)
@@ -82,9 +83,9 @@ def fashion_mnist(folder: str | Path | None = None, *, pixel_range: tuple[float,
         )
     rows, columns = images.shape[1:]
     return Dataset(
-        scale_pixels(images, 255, pixel_range),
+        scale_pixels(images, 255, bounds),
         y,
-        scale_pixels(images_test, 255, pixel_range),
+        scale_pixels(images_test, 255, bounds),
         y_test,
         "Fashion-MNIST",
         _FASHION_CLASSES,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fastopt._checks import COUNT, integer, real
 from fastopt._extras import require
-from fastopt.nn.data._dataset import Dataset, scale_pixels, train_validation_split
+from fastopt.nn.data._dataset import Dataset, check_pixel_range, scale_pixels, train_validation_split
 
 _NOISE = real(at_least=0, at_most=1e6)
 _SEED = integer(0, bits=32)  # of a RandomState
@@ -154,10 +154,11 @@ def digits(*, test: float = 0.2, seed: int = 0, pixel_range: tuple[float, float]
     ModuleNotFoundError
         If scikit-learn is not installed.
     """
+    bounds = check_pixel_range(pixel_range)
     datasets = require("sklearn.datasets", extra="data", what="the digits data set")
     X, y = datasets.load_digits(return_X_y=True)
     X, y, X_test, y_test = train_validation_split(
-        scale_pixels(X, 16, pixel_range), y.astype(np.int64), validation=test, seed=seed
+        scale_pixels(X, 16, bounds), y.astype(np.int64), validation=test, seed=seed
     )
     return Dataset(X, y, X_test, y_test, "digits", tuple("0123456789"), image_shape=(8, 8))
 
