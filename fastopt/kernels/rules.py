@@ -7,6 +7,7 @@ tests and benchmarks.
 import builtins
 import math
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import FunctionType, MappingProxyType
 from typing import Any
 
@@ -113,11 +114,9 @@ class Rule:
         ]
         self.ranges: tuple[tuple[str, float, float], ...] = tuple(_range(CHECKS[name]) for name in names)
         self._checks = [(name, CHECKS[name]) for name in names]
-        self.scalars_of: Callable[..., tuple[float, ...]] = self._checking(
-            with_globals(scalars, {"sqrt": math.sqrt}), names
-        )
+        self._scalars = with_globals(scalars, {"sqrt": math.sqrt})
         smallest = (int(low > 0) if kind == "integer" else bool(low > 0) for kind, low, _ in self.ranges)
-        made = len(self.scalars_of(*smallest))
+        made = len(self._scalars(*smallest))
         if made != len(self.scalar_names):
             raise TypeError(f"{self.name}: expected {len(self.scalar_names)} scalars, got {made} of {scalars.__name__}")
 
@@ -128,8 +127,9 @@ class Rule:
         """Return the arguments of `scalars_of` as plain Python numbers, or raise its errors."""
         return tuple(check(name, value) for (name, check), value in zip(self._checks, values, strict=True))
 
-    def _checking(self, scalars: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., tuple[float, ...]]:
-        """Return `scalars` behind checks of its arguments.
+    @cached_property
+    def scalars_of(self) -> Callable[..., tuple[float, ...]]:
+        """The function of scalars behind checks of its arguments, made when it is first asked for.
 
         Plain values in their ranges pass a condition that is written out: a call of each check would take longer than
         all the rest of a small step.
@@ -139,6 +139,7 @@ class Rule:
             "integer": "type({0}) is int and {1} <= {0} <= {2}",
             "boolean": "type({0}) is bool",
         }
+        names = [name for name, _ in self._checks]
         ranges = zip(names, self.ranges, strict=True)
         conditions = [plain[kind].format(name, low, high) for name, (kind, low, high) in ranges]
         arguments = ", ".join(names)
@@ -148,7 +149,7 @@ class Rule:
             f"        return scalars({arguments})\n"
             f"    return scalars(*checked({arguments}))\n"
         )
-        namespace: dict[str, Any] = {"scalars": scalars, "checked": self.checked, "inf": math.inf}
+        namespace: dict[str, Any] = {"scalars": self._scalars, "checked": self.checked, "inf": math.inf}
         exec(source, namespace)
         scalars_of: Callable[..., tuple[float, ...]] = namespace["scalars_of"]
         return scalars_of
