@@ -305,3 +305,10 @@ def test_an_error_of_ours_is_not_hidden(run, monkeypatch):
     monkeypatch.setattr("fastopt.cli.info._version", lambda name: 1 + name)
     with pytest.raises(TypeError):
         run("info")
+
+
+def test_benchmarks_that_the_wheel_is_without(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastopt.cli.bench", None)
+    code, _, err = run("bench", "--quick")
+    assert code == 2
+    assert 'pip install -e ".[bench]"' in err

@@ -65,7 +65,7 @@ def command_module(name: str) -> Any:
             return landscape
         case "bench":
             try:
-                from fastopt.cli import bench
+                import fastopt.cli.bench as bench
             except ModuleNotFoundError as error:
                 if error.name != "fastopt.cli.bench":
                     raise
