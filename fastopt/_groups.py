@@ -120,7 +120,7 @@ class Group:
         return leaves
 
     def adopt(self, state: Mapping[str, Any]) -> None:
-        """Take state arrays, each a tree like the parameters, in place of new ones."""
+        """Take state arrays, each a tree like the parameters, in place of new ones; the optimizer checks all groups."""
         if state.keys() != self.state.keys():
             raise ValueError(f"state: expected {[*self.state]}, got {[*state]}")
         streams = {}
@@ -130,7 +130,6 @@ class Group:
                 raise ValueError(f"{name}: expected {len(self.params)} arrays like params, got {len(leaves)}")
             labelled = zip(leaves, self.suffixes, strict=True)
             streams[name] = tuple(as_array(leaf, name + suffix) for leaf, suffix in labelled)
-        check_parts([Part(("params", *streams), (self.params, *streams.values()), self.suffixes)])
         vars(self)["state"] = MappingProxyType(streams)
         self._changes[0] += 1
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-_LISTS = (list, tuple)  # a union of the two, written in place, would be made anew in every step
+LISTS = (list, tuple)  # a union of the two, written in place, would be made anew in every step
 
 # What an object has that is itself an array, or lends its memory as one.
 _OF_ARRAYS = ("__array_interface__", "__dlpack__", "__array__")
@@ -40,7 +40,7 @@ class Tree:
         tree = taken_once(tree)
         if isinstance(tree, Mapping):
             return {key: self._read(value, (*path, key), what) for key, value in tree.items()}
-        if isinstance(tree, _LISTS):
+        if isinstance(tree, LISTS):
             return [self._read(value, (*path, i), what) for i, value in enumerate(tree)]
         self.leaves.append(tree)
         self.paths.append(path)
@@ -48,7 +48,7 @@ class Tree:
 
     def leaves_of(self, tree: Any, what: str) -> Sequence[Any]:
         """Return the leaves of another tree of this structure, or raise an error that names the part that differs."""
-        if self.flat and isinstance(tree, _LISTS):  # the common case
+        if self.flat and isinstance(tree, LISTS):  # the common case
             return tree
         if self._single:
             return [tree]
@@ -69,7 +69,7 @@ def _matched(shape: Any, tree: Any, what: str) -> Iterator[Any]:
             yield from _matched(part, tree[key], f"{what}[{key!r}]")
     else:
         tree = taken_once(tree)
-        if not isinstance(tree, _LISTS):
+        if not isinstance(tree, LISTS):
             raise TypeError(f"{what}: expected a list of arrays like params, got {type(tree).__name__}")
         if len(tree) != len(shape):
             raise ValueError(f"{what}: expected {len(shape)} entries like params, got {len(tree)}")

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastopt._checks import integer
 from fastopt._groups import Group, is_grouped, make_group, make_groups
-from fastopt._trees import taken_once
+from fastopt._trees import LISTS, taken_once
 from fastopt._typing import Array
 from fastopt.kernels import _backend, rules
 from fastopt.kernels._backend import Bound
@@ -28,7 +28,6 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RMSprop"]
 Schedule = Callable[[int], float]
 
 _STEPS = integer(0, bits=63)
-_LISTS = (list, tuple)
 
 
 class Optimizer:
@@ -200,7 +199,7 @@ class Optimizer:
         for group, tree in zip(self.groups, trees):  # noqa: B905 (checked above: strict takes longer)
             own = group.plain_values or group.values(steps)
             values += ((*own, grad_scale, clip_value, steps - group.born + 1),)
-            given += (tree if group.listed and type(tree) in _LISTS else group.leaves_of(tree),)
+            given += (tree if group.listed and type(tree) in LISTS else group.leaves_of(tree),)
         bound = self._bound if self._bound_by is _backend.active and self._bound_at == self._changes[0] else None
         if bound is None or not bound.rebind(given):
             given = tuple(group.arrays_of(own) for group, own in zip(self.groups, given, strict=True))
