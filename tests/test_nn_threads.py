@@ -4,6 +4,7 @@ import copy
 import pickle
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -470,3 +471,23 @@ def test_libraries_are_looked_for_once():
     net.fit(X, y, optimizer=fastopt.SGD(net.params), epochs=3, batch_size=10)
     train(net)
     assert _blas._libraries.cache_info().misses == 1
+
+
+def test_one_thread_at_a_time_parses_the_headers_of_arrays(tmp_path, monkeypatch):
+    """CPython 3.11's ast.literal_eval, by which NumPy parses them, fails if two threads are in it."""
+    inside, most, load = [], [], np.load
+
+    def slow(*args, **settings):
+        inside.append(args)
+        most.append(len(inside))
+        time.sleep(0.01)
+        result = load(*args, **settings)
+        inside.pop()
+        return result
+
+    path = tmp_path / "weights.npz"
+    nn.checkpoint.save(path, {"w": np.ones(3)}, {}, kind="weights")
+    monkeypatch.setattr(np, "load", slow)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda path: nn.checkpoint.load(path, kind="weights"), [path] * 8))
+    assert most == [1] * 8

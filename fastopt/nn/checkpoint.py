@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastopt._typing import Array
+from fastopt.nn import _npz
 
 __all__ = ["load", "save", "target"]
 
@@ -128,8 +129,7 @@ def load(path: str | os.PathLike[str], *, kind: str) -> tuple[dict[str, Array], 
             if damaged is not None:
                 raise ValueError(f"the check sum of {damaged} is wrong")
             file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+            arrays = _npz.read(file)
             if "meta" not in arrays:
                 raise ValueError("it has no metadata")
             meta = json.loads(str(arrays.pop("meta")))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastopt._checks import boolean, choice, optional
 from fastopt._typing import Array
+from fastopt.nn import _npz
 from fastopt.nn.arrays import cast
 from fastopt.nn.data._csv import read_csv
 from fastopt.nn.data._dataset import Dataset, Standardization, Task, train_validation_split
@@ -165,13 +166,7 @@ def _read_npz(path: Path) -> tuple[_Samples, _Samples | None, tuple[int, int] | 
     # Opened here: NumPy leaves the file open when it is not a whole zip.
     with path.open("rb") as opened:
         try:
-            file = np.load(opened, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("it is one array, without a name")
-            arrays = {name: file[name] for name in file.files}
-            for name, array in arrays.items():
-                if not isinstance(array, np.ndarray):
-                    raise ValueError(f"{name} is no array")
+            arrays = _npz.read(opened)
         except MemoryError:
             raise
         except Exception as error:  # zipfile and NumPy have many kinds for what a damaged file may hold
