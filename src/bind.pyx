@@ -13,14 +13,17 @@ from cpython.pythread cimport (
     PyThread_type_lock,
 )
 from cpython.ref cimport PyObject
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from atomic cimport fetch_add
-from cpu cimport cpu_has_v3, cpu_has_v4
+from cpu cimport cpu_has_v3, cpu_has_v4, prefetch
+from dlpack cimport dl_tensor_t, exchange_of, exchange_t, floats_of
 from flush_to_zero cimport control_word, restore, save_and_flush_to_zero
-from rule cimport MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, fill_t, rule_t, table_t, update_t
+from rule cimport (
+    BRAIN, HALF, MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, OTHER, chunk_t, fill_t, rule_t, table_t, update_t,
+)
 from strided cimport MAX_AXES, transfer, transfer_block, walk_t
 
 cnp.import_array()
@@ -37,6 +40,9 @@ cdef extern from *:
     Py_ssize_t *PyArray_DIMS(array_t *array) nogil
     Py_ssize_t *PyArray_STRIDES(array_t *array) nogil
     bint PyArray_ISNOTSWAPPED(array_t *array) nogil
+    int PyArray_ITEMSIZE(array_t *array) nogil
+    int NPY_HALF
+    PyObject *Py_TYPE(PyObject *item)
     PyObject *PyTuple_GetItem(tuple items, Py_ssize_t i) except NULL
 
 # The builds of the loops, NULL for those that this one goes without.
@@ -64,6 +70,9 @@ cdef enum:
     LONG = 1024      # elements from which alignment pays
     SHORT = 8192     # elements up to which a step is over before another thread could be told to go on
     CHUNK = 256      # elements of a strided array that are copied to the cache and back: four float32 streams in 4 KiB
+    CONVERTED = 512  # elements of a gradient of another type that are converted at a time
+    AHEAD = 4        # rows of a table that are fetched before their turn
+    FETCHED = 512    # bytes of each
     BAND = 16        # rows of a block: float32 elements of a cache line
     COLUMNS = 256    # of a block
     BLOCKS = 2       # that fit on the stack: more arrays across the others go chunk by chunk
@@ -85,10 +94,14 @@ cdef inline array_t *plain(PyObject *item, bint written) noexcept nogil:
 
 cdef inline bint alike(array_t *array, array_t *model) noexcept nogil:
     """Whether dtype and shape are those of `model`."""
-    cdef int axis
-    if PyArray_TYPE(array) != PyArray_TYPE(model) or PyArray_NDIM(array) != PyArray_NDIM(model):
+    return PyArray_TYPE(array) == PyArray_TYPE(model) and same_shape(array, model, 0)
+
+
+cdef inline bint same_shape(array_t *array, array_t *model, int axis) noexcept nogil:
+    """Whether the shape is that of `model`, apart from the axes before `axis`."""
+    if PyArray_NDIM(array) != PyArray_NDIM(model):
         return False
-    for axis in range(PyArray_NDIM(model)):
+    for axis in range(axis, PyArray_NDIM(model)):
         if PyArray_DIMS(array)[axis] != PyArray_DIMS(model)[axis]:
             return False
     return True
@@ -168,14 +181,14 @@ cdef void sort(span_t *spans, span_t *scratch, Py_ssize_t n) noexcept nogil:
 
 # Arrays that are not contiguous, or not all in one order.
 
-cdef bint plan(walk_t *walk, array_t **arrays, Py_ssize_t k, Py_ssize_t itemsize) noexcept nogil:
+cdef bint plan(walk_t *walk, array_t **arrays, Py_ssize_t k) noexcept nogil:
     """Order the axes by the strides of the first array and merge those that can be; False where an array that is
     written overlaps itself."""
     cdef array_t *model = arrays[0]
     cdef int order[MAX_AXES]
     cdef int axis, n = 0, i, j
-    cdef Py_ssize_t s, reach, n_copied = 0
-    cdef bint merged
+    cdef Py_ssize_t s, reach, itemsize, n_copied = 0
+    cdef bint merged, converted = PyArray_TYPE(arrays[GRAD]) != PyArray_TYPE(model)
     for axis in range(PyArray_NDIM(model)):
         if PyArray_DIMS(model)[axis] != 1:
             i = n
@@ -205,10 +218,10 @@ cdef bint plan(walk_t *walk, array_t **arrays, Py_ssize_t k, Py_ssize_t itemsize
     if walk.n_axes == 0:  # a single element
         walk.n_axes, walk.lengths[0] = 1, 1
         for s in range(k):
-            walk.strides[s][0] = itemsize
+            walk.strides[s][0] = PyArray_ITEMSIZE(arrays[s])
     walk.crossed = False
     for s in range(k):
-        reach = itemsize
+        itemsize = reach = PyArray_ITEMSIZE(arrays[s])
         walk.direct[s] = PyArray_FLAGS(arrays[s]) & cnp.NPY_ARRAY_ALIGNED != 0
         walk.copied[s] = walk.strides[s][walk.n_axes - 1] != itemsize or not walk.direct[s]
         n_copied += walk.copied[s]
@@ -221,8 +234,8 @@ cdef bint plan(walk_t *walk, array_t **arrays, Py_ssize_t k, Py_ssize_t itemsize
             walk.crossed = walk.lengths[j - 1] >= BAND and walk.lengths[j] >= COLUMNS
         if s != GRAD and not walk.direct[s] and overlaps_itself(arrays[s], itemsize):
             return False
-    walk.rows = n_copied == 0 and walk.lengths[walk.n_axes - 1] >= ROW
-    walk.crossed = walk.crossed and n_copied <= BLOCKS
+    walk.rows = n_copied == 0 and walk.lengths[walk.n_axes - 1] >= ROW and not converted
+    walk.crossed = walk.crossed and n_copied <= BLOCKS and not converted
     return True
 
 
@@ -301,6 +314,16 @@ cdef struct part_t:
     double c[MAX_SCALARS]
 
 
+cdef struct rows_t:
+    # The rows of a table that a gradient has rows for, each once, in the order in which the gradient first has them.
+    Py_ssize_t n
+    Py_ssize_t length                # elements of a row
+    Py_ssize_t strides[MAX_STREAMS]  # bytes from row to row
+    int64_t *row                     # where each is in the table
+    int64_t *first                   # its first row in the gradient
+    int64_t *next                    # the gradient's next row for the same one, or -1
+
+
 cdef struct tensor_t:
     void **data        # of each stream
     array_t **arrays   # of each stream; the gradient may be gone
@@ -308,10 +331,15 @@ cdef struct tensor_t:
     int layout         # contiguity flags that all written arrays have in common
     bint is_double
     walk_t *walk       # NULL if all lie end to end in one order
+    rows_t *rows       # NULL if the gradient is for all rows
+    chunk_t convert    # of a gradient of another type, else NULL
+    Py_ssize_t grad_itemsize
+    chunk_t add        # a piece of a gradient to another
+    void *next_grad    # memory of the next gradient
 
 
 cdef enum:
-    SMALL = 64  # pointers: a single tensor with five streams
+    SMALL = 72  # pointers: a single tensor with five streams
 
 
 cdef struct binding_t:
@@ -343,7 +371,7 @@ cdef int allocate(binding_t *b, Py_ssize_t n_parts, Py_ssize_t n_tensors, Py_ssi
     b.tensors = <tensor_t *>(b.parts + n_parts)
     b.spans = <span_t *>(b.tensors + n_tensors)
     for t in range(n_tensors):
-        b.tensors[t].walk = NULL
+        b.tensors[t].walk, b.tensors[t].rows = NULL, NULL
     b.n_parts, b.n_tensors = n_parts, n_tensors
     return 0
 
@@ -352,6 +380,7 @@ cdef void unbind(binding_t *b) noexcept:
     cdef Py_ssize_t t
     for t in range(b.n_tensors):
         free(b.tensors[t].walk)
+        free(b.tensors[t].rows)
     free(b.memory)
 
 
@@ -370,11 +399,14 @@ cdef bint bind_one(binding_t *b, const table_t *table, Py_ssize_t number, tuple 
         b.tensors.arrays[s] = plain(PyTuple_GetItem(arrays, s), s != GRAD)
         if b.tensors.arrays[s] == NULL:
             return False
-    return bind_tensor(b, b.tensors, k) and bind_spans(b, False)
+    return bind_tensor(b, b.tensors, k, table, None, False) and bind_spans(b, False)
 
 
-cdef bint bind_all(binding_t *b, const table_t *table, list numbers, tuple parts, bint trusted) except -1:
-    """Bind the arrays of all parts, tuples of tuples; those that are trusted are known not to overlap."""
+cdef bint bind_all(
+    binding_t *b, const table_t *table, list numbers, tuple parts, tuple rows, bint trusted,
+) except -1:
+    """Bind the arrays of all parts, tuples of tuples, and their rows, if any; those that are trusted are known not to
+    overlap, and may have gradients of other types."""
     cdef Py_ssize_t i, s, t = 0, k, n_tensors = 0, n_arrays = 0
     cdef tuple streams, stream
     cdef void **data
@@ -406,7 +438,8 @@ cdef bint bind_all(binding_t *b, const table_t *table, list numbers, tuple parts
                 tensor.arrays[s] = plain(PyTuple_GetItem(stream, t - part.begin), s != GRAD)
                 if tensor.arrays[s] == NULL:
                     return False
-            if not bind_tensor(b, tensor, k):
+            index = None if rows is None or rows[i] is None else rows[i][t - part.begin]
+            if not bind_tensor(b, tensor, k, table, index, trusted):
                 return False
         t = part.end
     return bind_spans(b, trusted)
@@ -422,8 +455,20 @@ cdef tuple tuples_of(object streams):
     return tuple(copied)
 
 
-cdef bint bind_tensor(binding_t *b, tensor_t *tensor, Py_ssize_t k) except -1:
-    """Note what a loop needs to know of a tensor, once its arrays are known."""
+cdef chunk_t conversion_of(array_t *grad, const tensor_t *tensor, const table_t *table) noexcept:
+    """How a gradient is converted to the parameter's type: NULL if that is its own; bfloat16 is no number to NumPy."""
+    cdef int dtype = PyArray_TYPE(grad)
+    if dtype == (cnp.NPY_DOUBLE if tensor.is_double else cnp.NPY_FLOAT):
+        return NULL
+    return <chunk_t>table.convert[
+        OTHER if dtype == cnp.NPY_DOUBLE or dtype == cnp.NPY_FLOAT else HALF if dtype == NPY_HALF else BRAIN
+    ][tensor.is_double]
+
+
+cdef bint bind_tensor(
+    binding_t *b, tensor_t *tensor, Py_ssize_t k, const table_t *table, object index, bint trusted,
+) except -1:
+    """Note what a loop needs to know of a tensor, once its arrays are known; False where they need a closer look."""
     cdef Py_ssize_t s
     cdef int axis, dtype = PyArray_TYPE(tensor.arrays[0])
     cdef bint strided
@@ -432,17 +477,24 @@ cdef bint bind_tensor(binding_t *b, tensor_t *tensor, Py_ssize_t k) except -1:
     tensor.is_double = dtype == cnp.NPY_DOUBLE
     tensor.layout = CONTIGUOUS
     for s in range(k):
-        if not alike(tensor.arrays[s], tensor.arrays[0]):
+        if not same_shape(tensor.arrays[s], tensor.arrays[0], s == GRAD and index is not None):
+            return False
+        if PyArray_TYPE(tensor.arrays[s]) != dtype and not (s == GRAD and trusted):
             return False
         if s != GRAD:
             tensor.layout &= layout_of(tensor.arrays[s])
         tensor.data[s] = PyArray_DATA(tensor.arrays[s])
-    strided = not layout_of(tensor.arrays[GRAD]) & tensor.layout
+    tensor.convert = conversion_of(tensor.arrays[GRAD], tensor, table)
+    tensor.add = <chunk_t>table.add[tensor.is_double]
+    tensor.grad_itemsize = PyArray_ITEMSIZE(tensor.arrays[GRAD])
+    if index is not None:
+        return bind_rows(b, tensor, k, index)
+    strided = not layout_of(tensor.arrays[GRAD]) & tensor.layout or tensor.convert != NULL
     if strided:
         tensor.walk = <walk_t *>malloc(sizeof(walk_t))
         if tensor.walk == NULL:
             raise MemoryError
-        if not plan(tensor.walk, tensor.arrays, k, itemsize_of(tensor)):
+        if not plan(tensor.walk, tensor.arrays, k):
             return False
         tensor.walk.bound_axes = PyArray_NDIM(tensor.arrays[0])
         for axis in range(tensor.walk.bound_axes):
@@ -452,6 +504,83 @@ cdef bint bind_tensor(binding_t *b, tensor_t *tensor, Py_ssize_t k) except -1:
     b.size += size_of(tensor.arrays[0])
     tensor.end = b.size
     return True
+
+
+cdef bint bind_rows(binding_t *b, tensor_t *tensor, Py_ssize_t k, object index) except -1:
+    """Note which rows of its arrays a tensor is, with the rows of the gradient for each of them."""
+    cdef array_t *rows = plain(<PyObject *>index, False)
+    cdef array_t *model = tensor.arrays[0]
+    cdef array_t *array
+    cdef Py_ssize_t s, reach, n
+    cdef int axis
+    if (
+        rows == NULL or PyArray_TYPE(rows) != cnp.NPY_INT64 or PyArray_NDIM(rows) != 1 or not layout_of(rows)
+        or PyArray_NDIM(model) < 1
+    ):
+        return False
+    n = PyArray_DIMS(rows)[0]
+    if PyArray_DIMS(tensor.arrays[GRAD])[0] != n:
+        return False
+    tensor.rows = rows_of(<const int64_t *>PyArray_DATA(rows), n, PyArray_DIMS(model)[0])
+    if tensor.rows == NULL:
+        return False
+    for s in range(k):
+        array = tensor.arrays[s]
+        if not PyArray_FLAGS(array) & cnp.NPY_ARRAY_ALIGNED:
+            return False
+        reach = PyArray_ITEMSIZE(array)
+        for axis in range(PyArray_NDIM(array) - 1 if size_of(array) else 0, 0, -1):
+            if PyArray_DIMS(array)[axis] != 1 and PyArray_STRIDES(array)[axis] != reach:
+                return False
+            reach *= PyArray_DIMS(array)[axis]
+        tensor.rows.strides[s] = PyArray_STRIDES(array)[0]
+        if s != GRAD and size_of(array) and overlaps_itself(array, PyArray_ITEMSIZE(array)):
+            return False
+    tensor.rows.length = 1
+    for axis in range(1, PyArray_NDIM(model)):
+        tensor.rows.length *= PyArray_DIMS(model)[axis]
+    b.size += tensor.rows.n * tensor.rows.length
+    tensor.end = b.size
+    return True
+
+
+cdef rows_t *rows_of(const int64_t *index, Py_ssize_t n, Py_ssize_t n_rows) except? NULL:
+    """The distinct rows among `index`; NULL without an exception if one is not in a table of `n_rows`.
+
+    They are found by a hash table, half empty, of positions among them, counted from 1.
+    """
+    cdef Py_ssize_t i, size = 4, shift = 62
+    cdef uint64_t slot
+    cdef int64_t u
+    while size < 2 * n:
+        size *= 2
+        shift -= 1
+    cdef rows_t *rows = <rows_t *>malloc(sizeof(rows_t) + (4 * n + size) * sizeof(int64_t))
+    if rows == NULL:
+        raise MemoryError
+    rows.row = <int64_t *>(rows + 1)
+    rows.first, rows.next = rows.row + n, rows.row + 2 * n
+    cdef int64_t *last = rows.row + 3 * n  # of each distinct row, its last row in the gradient so far
+    cdef int64_t *slots = rows.row + 4 * n
+    rows.n = 0
+    memset(slots, 0, size * sizeof(int64_t))
+    for i in range(n):
+        if not 0 <= index[i] < n_rows:
+            free(rows)
+            return NULL
+        rows.next[i] = -1
+        slot = (<uint64_t>index[i] * <uint64_t>0x9E3779B97F4A7C15) >> shift  # Fibonacci hashing
+        while slots[slot] != 0 and rows.row[slots[slot] - 1] != index[i]:
+            slot = (slot + 1) & <uint64_t>(size - 1)
+        u = slots[slot] - 1
+        if u >= 0:
+            rows.next[last[u]] = i
+            last[u] = i
+        else:
+            rows.row[rows.n], rows.first[rows.n], last[rows.n] = index[i], i, i
+            rows.n += 1
+            slots[slot] = rows.n
+    return rows
 
 
 cdef bint bind_spans(binding_t *b, bint trusted) noexcept:
@@ -464,7 +593,7 @@ cdef bint bind_spans(binding_t *b, bint trusted) noexcept:
         for s in range(b.parts[i].rule.n_streams):
             for t in range(b.parts[i].begin, b.parts[i].end):
                 tensor = b.tensors + t
-                span = span_of(tensor.arrays[s], itemsize_of(tensor), s != GRAD)
+                span = span_of(tensor.arrays[s], PyArray_ITEMSIZE(tensor.arrays[s]), s != GRAD)
                 if span.begin < span.end:
                     b.spans[n_spans] = span
                     n_spans += 1
@@ -529,6 +658,63 @@ cdef inline Py_ssize_t itemsize_of(const tensor_t *tensor) noexcept nogil:
     return sizeof(double) if tensor.is_double else sizeof(float)
 
 
+cdef inline bint is_float(array_t *array) noexcept nogil:
+    """Whether the elements are numbers of a type that a gradient may have."""
+    cdef int dtype = PyArray_TYPE(array)
+    return dtype == cnp.NPY_FLOAT or dtype == cnp.NPY_DOUBLE or dtype == NPY_HALF or dtype == cnp.NPY_VOID
+
+
+cdef bint fits(array_t *grad, const tensor_t *tensor, const table_t *table) noexcept:
+    """Whether a gradient looks like the one that was bound."""
+    return (
+        same_shape(grad, tensor.arrays[0], 0)
+        and PyArray_ITEMSIZE(grad) == tensor.grad_itemsize
+        and is_float(grad)
+        and conversion_of(grad, tensor, table) == tensor.convert
+        and (tensor.walk != NULL or layout_of(grad) & tensor.layout)
+    )
+
+
+# Tensors that are not NumPy's.
+
+cdef struct lender_t:
+    # The last type that was seen, and its table of functions: mostly all tensors have one.
+    PyObject *kind
+    const exchange_t *exchange
+    bint may_be_negated  # as PyTorch's, which may keep the negatives of what they are
+
+
+cdef void *lent(lender_t *lender, PyObject *item, const tensor_t *tensor) except? NULL:
+    """The memory of a gradient that is no array, if it looks like the one that was bound, else NULL."""
+    cdef dl_tensor_t seen
+    cdef void *data
+    if tensor.walk != NULL or not tensor.layout & cnp.NPY_ARRAY_C_CONTIGUOUS:
+        return NULL
+    data = looks_like(lender, item, tensor.arrays[0], &seen)
+    if data != NULL and lender.may_be_negated and (<object>item).is_neg():
+        return NULL
+    return data
+
+
+cdef void *looks_like(lender_t *lender, PyObject *item, array_t *model, dl_tensor_t *seen) except? NULL:
+    """The memory of a tensor in C order with dtype and shape of `model`, else NULL."""
+    cdef PyObject *kind = <PyObject *>Py_TYPE(item)
+    cdef void *data
+    cdef int axis
+    if kind != lender.kind:
+        lender.kind, lender.exchange = kind, exchange_of(<object>kind)
+        lender.may_be_negated = hasattr(<object>kind, "is_neg")
+    if lender.exchange == NULL:
+        return NULL
+    data = floats_of(lender.exchange, item, seen)
+    if data == NULL or seen.dtype.bits != 8 * PyArray_ITEMSIZE(model) or seen.ndim != PyArray_NDIM(model):
+        return NULL
+    for axis in range(seen.ndim):
+        if seen.shape[axis] != PyArray_DIMS(model)[axis]:
+            return NULL
+    return data
+
+
 cdef int64_t *count_of(counter) except? NULL:
     """The number in an array of one int64, or NULL for None."""
     cdef array_t *array = <array_t *><PyObject *>counter
@@ -579,10 +765,11 @@ cdef void run_strided(const part_t *part, const tensor_t *tensor, Py_ssize_t sta
     chunk by chunk.
     """
     cdef update_t update = part.rule.update_double if tensor.is_double else part.rule.update_float
-    cdef Py_ssize_t s, length, itemsize = itemsize_of(tensor), k = part.rule.n_streams
+    cdef Py_ssize_t s, length, size, itemsize = itemsize_of(tensor), k = part.rule.n_streams
     cdef Py_ssize_t index[MAX_AXES]
     # Chunks at one distance of a multiple of 4096 bytes would be taken for each other by the processor.
     cdef char packed[BLOCKS * (BAND * COLUMNS * 8 + CACHE_LINE) + CACHE_LINE]  # more than chunks of all streams need
+    cdef Py_ssize_t chunk = CONVERTED if tensor.convert != NULL else CHUNK
     cdef char *aligned = packed + <Py_ssize_t>(-<uintptr_t>packed % CACHE_LINE)
     cdef void *x[MAX_STREAMS]
     cdef const walk_t *walk = tensor.walk
@@ -598,13 +785,17 @@ cdef void run_strided(const part_t *part, const tensor_t *tensor, Py_ssize_t sta
                 x[s] = element(walk, s, <char *>tensor.data[s], index)
             run_row(update, x, length, part, itemsize)
         else:
-            length = min(n, CHUNK)
+            length = min(n, chunk)
             for s in range(k):
+                size = tensor.grad_itemsize if s == GRAD else itemsize
                 if walk.direct[s]:
-                    x[s] = <char *>tensor.data[s] + start * itemsize
+                    x[s] = <char *>tensor.data[s] + start * size
                 else:
-                    x[s] = aligned + s * (CHUNK * itemsize + CACHE_LINE)
-                    transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, False)
+                    x[s] = aligned + s * (chunk * 8 + CACHE_LINE)
+                    transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, size, False)
+            if tensor.convert != NULL:
+                tensor.convert(x[GRAD], aligned + k * (chunk * 8 + CACHE_LINE), length)
+                x[GRAD] = aligned + k * (chunk * 8 + CACHE_LINE)
             update(x, length, part.c)
             for s in range(k):
                 if s != GRAD and not walk.direct[s]:
@@ -643,6 +834,56 @@ cdef void run_band(
         column += columns
 
 
+cdef void run_rows(const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Update elements of rows of a table; where a row has several gradients, these are summed in their order first."""
+    cdef update_t update = part.rule.update_double if tensor.is_double else part.rule.update_float
+    cdef const rows_t *rows = tensor.rows
+    cdef Py_ssize_t s, i, length, itemsize = itemsize_of(tensor), k = part.rule.n_streams
+    cdef Py_ssize_t u = start // rows.length, offset = start % rows.length
+    cdef char packed[2 * (CHUNK * 8 + CACHE_LINE)]
+    cdef char *sums = packed + <Py_ssize_t>(-<uintptr_t>packed % CACHE_LINE)
+    cdef char *more = sums + CHUNK * itemsize
+    cdef const char *grad
+    cdef int64_t j
+    cdef void *x[MAX_STREAMS]
+    while n > 0:
+        if offset == 0 and u + AHEAD < rows.n:
+            for s in range(k):
+                if s != GRAD:
+                    grad = <const char *>tensor.data[s] + rows.row[u + AHEAD] * rows.strides[s]
+                    for i in range(min(rows.length * itemsize, FETCHED) // CACHE_LINE + 1):
+                        prefetch(grad + i * CACHE_LINE)
+        length = min(n, rows.length - offset)
+        for s in range(k):
+            x[s] = <char *>tensor.data[s] + rows.row[u] * rows.strides[s] + offset * itemsize
+        j = rows.first[u]
+        grad = <const char *>tensor.data[GRAD] + offset * tensor.grad_itemsize
+        x[GRAD] = <void *>(grad + j * rows.strides[GRAD])
+        if rows.next[j] >= 0 or tensor.convert != NULL:
+            length = min(length, CHUNK)
+            take_row(tensor, x[GRAD], sums, length)
+            x[GRAD] = sums
+            j = rows.next[j]
+            while j >= 0:
+                take_row(tensor, grad + j * rows.strides[GRAD], more, length)
+                tensor.add(more, sums, length)
+                j = rows.next[j]
+        update(x, length, part.c)
+        n -= length
+        offset += length
+        if offset == rows.length:
+            offset = 0
+            u += 1
+
+
+cdef inline void take_row(const tensor_t *tensor, const void *grad, void *to, Py_ssize_t n) noexcept nogil:
+    """Copy a piece of a row of the gradient, in the parameter's type."""
+    if tensor.convert != NULL:
+        tensor.convert(grad, to, n)
+    else:
+        memcpy(to, grad, n * itemsize_of(tensor))
+
+
 cdef void run_range(const binding_t *b, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef control_word word = save_and_flush_to_zero()
     cdef Py_ssize_t i, t, begin = 0, first, last
@@ -650,7 +891,9 @@ cdef void run_range(const binding_t *b, Py_ssize_t start, Py_ssize_t stop) noexc
         for t in range(b.parts[i].begin, b.parts[i].end):
             first, last = max(start, begin), min(stop, b.tensors[t].end)
             if first < last:
-                if b.tensors[t].walk == NULL:
+                if b.tensors[t].rows != NULL:
+                    run_rows(b.parts + i, b.tensors + t, first - begin, last - first)
+                elif b.tensors[t].walk == NULL:
                     run_contiguous(b.parts + i, b.tensors + t, first - begin, last - first)
                 else:
                     run_strided(b.parts + i, b.tensors + t, first - begin, last - first)
@@ -675,6 +918,8 @@ cdef class Bound:
     cdef tuple parts               # per part and stream a tuple of arrays: they own what the binding points to
     cdef tuple grads               # the gradients in place of those that were bound first
     cdef bint released             # whether the gradients that were bound first are gone
+    cdef tuple owners              # tensors that lend their memory, if any, and the arrays that were made of it
+    cdef tuple views
     cdef binding_t b
 
     def __dealloc__(self):
@@ -692,14 +937,17 @@ cdef class Bound:
         for i in range(self.b.n_parts):
             self.kernels.take_values(self.b.parts[i].number, self.rules[i], <tuple?>values[i], self.b.parts[i].c)
 
-    def rebind(self, tuple grads not None):
+    def rebind(self, tuple grads not None, bint looked_at=False):
         """Take other gradients, a sequence per part; return whether they and all bound arrays need no closer look."""
         cdef Py_ssize_t i, t, k, begin = 0
         cdef tuple given
         cdef list copies = []
         cdef array_t *array
         cdef tensor_t *tensor
-        if len(grads) != self.b.n_parts:
+        cdef PyObject *item
+        cdef span_t span
+        cdef lender_t lender = lender_t(NULL, NULL, False)
+        if len(grads) != self.b.n_parts or not (looked_at or self.in_place()):
             return False
         for i in range(self.b.n_parts):
             given = tuple(grads[i])
@@ -710,25 +958,56 @@ cdef class Bound:
             k, given = self.b.parts[i].rule.n_streams, <tuple>copies[i]
             for t in range(self.b.parts[i].begin, self.b.parts[i].end):
                 tensor = self.b.tensors + t
-                array = plain(PyTuple_GetItem(given, t - self.b.parts[i].begin), False)
-                if array == NULL or not (unchanged(tensor, k, begin) and alike(array, tensor.arrays[0])):
+                if tensor.rows != NULL or not unchanged(tensor, k, begin):
                     return False
-                if tensor.walk == NULL and not layout_of(array) & tensor.layout:
+                item = PyTuple_GetItem(given, t - self.b.parts[i].begin)
+                array = plain(item, False)
+                if array == NULL:
+                    tensor.next_grad = lent(&lender, item, tensor)
+                    if tensor.next_grad == NULL:
+                        return False
+                elif fits(array, tensor, &self.kernels.table):
+                    tensor.next_grad = PyArray_DATA(array)
+                else:
                     return False
                 begin = tensor.end
         for i in range(self.b.n_parts):
             k, given = self.b.parts[i].rule.n_streams, <tuple>copies[i]
             for t in range(self.b.parts[i].begin, self.b.parts[i].end):
                 tensor = self.b.tensors + t
-                array = <array_t *>PyTuple_GetItem(given, t - self.b.parts[i].begin)
-                if PyArray_DATA(array) != tensor.data[GRAD] or tensor.walk != NULL:  # else it was looked at before
-                    if size_of(array) and meets_written(&self.b, span_of(array, itemsize_of(tensor), False)):
+                if tensor.next_grad != tensor.data[GRAD] or tensor.walk != NULL:  # else it was looked at before
+                    item = PyTuple_GetItem(given, t - self.b.parts[i].begin)
+                    if tensor.walk != NULL:
+                        array = <array_t *>item
+                        span = span_of(array, tensor.grad_itemsize, False)
+                    else:
+                        span.begin = <uintptr_t>tensor.next_grad
+                        span.end = span.begin + size_of(tensor.arrays[0]) * tensor.grad_itemsize
+                    if span.begin < span.end and meets_written(&self.b, span):
                         return False
-                    tensor.data[GRAD] = PyArray_DATA(array)
+                    tensor.data[GRAD] = tensor.next_grad
                     if tensor.walk != NULL:
                         tensor.arrays[GRAD] = array
-                        plan(tensor.walk, tensor.arrays, k, itemsize_of(tensor))
+                        plan(tensor.walk, tensor.arrays, k)
         self.grads = tuple(copies)
+        return True
+
+    def watch(self, tuple owners not None, tuple arrays not None):
+        """Have `rebind` see to it that `arrays` are still where their owners, which are not NumPy's, have them."""
+        self.owners, self.views = owners, arrays
+
+    cdef bint in_place(self) except -1:
+        """Whether the memory of no tensor that is watched has been exchanged for other."""
+        cdef Py_ssize_t i
+        cdef lender_t lender = lender_t(NULL, NULL, False)
+        cdef dl_tensor_t seen
+        cdef array_t *array
+        if self.owners is None:
+            return True
+        for i in range(len(self.owners)):
+            array = <array_t *>PyTuple_GetItem(self.views, i)
+            if looks_like(&lender, PyTuple_GetItem(self.owners, i), array, &seen) != PyArray_DATA(array):
+                return False
         return True
 
     def release(self):
@@ -869,11 +1148,12 @@ cdef class Kernels:
                 c[i] = scalars[i]
         return 0
 
-    def bind(self, tuple rules not None, tuple parts not None, bint trusted=False):
+    def bind(self, tuple rules not None, tuple parts not None, bint trusted=False, tuple rows=None):
         """Return `Bound` arrays, or None where they need a closer look.
 
         For each rule there is a part: its streams, each a sequence of arrays: parameters, gradients, states. Those that
-        are trusted have been looked at and are known not to overlap.
+        are trusted have been looked at and are known not to overlap. With `rows`, a part has a sequence of indices, or
+        None, for each of its tensors.
         """
         cdef Bound bound = Bound.__new__(Bound)
         cdef list copied = [], numbers = []
@@ -886,7 +1166,7 @@ cdef class Kernels:
             copied.append(streams)
             numbers.append(self.numbers[rules[i]])
         bound.kernels, bound.rules, bound.parts = self, rules, tuple(copied)
-        return bound if bind_all(&bound.b, &self.table, numbers, bound.parts, trusted) else None
+        return bound if bind_all(&bound.b, &self.table, numbers, bound.parts, rows, trusted) else None
 
     def apply(self, rule not None, tuple arrays not None, tuple values not None, Py_ssize_t limit):
         """Update fewer than `limit` elements at once; return False where that cannot be, with nothing done.
@@ -905,7 +1185,7 @@ cdef class Kernels:
                 fits = bind_one(&b, &self.table, number, arrays)
             else:
                 owners = tuples_of(arrays)
-                fits = owners is not None and bind_all(&b, &self.table, [number], (owners,), False)
+                fits = owners is not None and bind_all(&b, &self.table, [number], (owners,), None, False)
             if fits and b.size < limit:
                 memcpy(b.parts.c, c, sizeof(c))
                 run_all(&b)

@@ -1,4 +1,5 @@
-"""Whether processor and operating system can run the builds for x86-64-v3 (AVX2) and x86-64-v4 (AVX-512)."""
+"""The processor: whether it and the operating system can run the builds for x86-64-v3 (AVX2) and x86-64-v4 (AVX-512);
+fetching memory before it is needed."""
 
 cdef extern from *:
     """
@@ -34,6 +35,12 @@ cdef extern from *:
     static int fastopt_cpu_has_v3(void) { return 0; }
     static int fastopt_cpu_has_v4(void) { return 0; }
     #endif
+    #if defined(__GNUC__) || defined(__clang__)
+    #define fastopt_prefetch(address) __builtin_prefetch(address, 1)
+    #else
+    #define fastopt_prefetch(address) ((void)(address))
+    #endif
     """
     bint cpu_has_v3 "fastopt_cpu_has_v3"() noexcept nogil
     bint cpu_has_v4 "fastopt_cpu_has_v4"() noexcept nogil
+    void prefetch "fastopt_prefetch"(const void *address) noexcept nogil  # to be written

@@ -22,6 +22,7 @@ that makes scalars returns False where its twin in Python raises an error.
 """
 
 from arithmetic cimport clip, maximum, nonnegative, real, sign, sqrt
+from gradient cimport fill_gradients
 from norm cimport sum_of_block
 from rule cimport add_rule, table_t
 '''
@@ -36,6 +37,7 @@ cdef public void fill "FASTOPT_RULES"(void *to_fill) noexcept nogil:
     cdef table_t *table = <table_t *>to_fill
     table.n_rules = 0
     table.sum_of_block = sum_of_block
+    fill_gradients(table)
 """
 
 

@@ -1,6 +1,7 @@
 """The table of rules that a build of the loops (rules.pyx) hands to the module (bind.pyx)."""
 
 ctypedef void (*update_t)(void **x, Py_ssize_t n, const double *c) noexcept nogil
+ctypedef void (*chunk_t)(const void *source, void *to, Py_ssize_t n) noexcept nogil
 ctypedef bint (*scalars_t)(const double *h, double *c) noexcept nogil
 
 cdef enum:
@@ -8,6 +9,9 @@ cdef enum:
     MAX_SCALARS = 16
     MAX_HYPERS = 24
     MAX_RULES = 64
+
+cdef enum:
+    HALF, BRAIN, OTHER  # types that a gradient may be converted from: the last is the other one of float32 and float64
 
 cdef struct rule_t:
     const char *name
@@ -21,6 +25,8 @@ cdef struct rule_t:
 cdef struct table_t:
     rule_t rules[MAX_RULES]
     Py_ssize_t n_rules
+    void *convert[3][2]  # chunk_t: a gradient to the parameter's type, float32 or float64
+    void *add[2]         # chunk_t: a gradient to another of the same row
     double (*sum_of_block)(
         void **data, const Py_ssize_t *ends, const bint *doubles, Py_ssize_t n, Py_ssize_t block,
     ) noexcept nogil

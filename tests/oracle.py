@@ -201,6 +201,29 @@ def lion(param, grad, exp_avg, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0
 _momentum = momentum
 
 
+def of_rows(rule, rows, arrays, **options):
+    """`rule` on those rows of tables that the gradient has rows for, which are summed first; the rest as it is."""
+    distinct = list(dict.fromkeys(map(int, rows)))
+    grad = np.array([sum(g for row, g in zip(rows, arrays["grad"], strict=True) if row == d) for d in distinct])
+    tables = {name: array for name, array in arrays.items() if name != "grad"}
+    after = rule(grad=grad, **{name: table[distinct] for name, table in tables.items()}, **options)
+    result = {name: table.copy() for name, table in tables.items()}
+    for name, new in after.items():
+        result[name][distinct] = new
+    return result
+
+
+def rowwise_adagrad(param, grad, sum, *, lr, eps=1e-10, grad_scale=1.0, clip_value=np.inf):
+    """AdaGrad whose sum has a number for each row: the mean of the squares in the row."""
+    g = _gradient(param, grad, 0.0, grad_scale, clip_value)
+    means = [(row * row).mean() for row in g]
+    sum = sum + np.array(means)
+    return {
+        "param": np.array([p - lr * r / (np.sqrt(s) + eps) for p, r, s in zip(param, g, sum, strict=True)]),
+        "sum": sum,
+    }
+
+
 def _at(value, step):
     """Value of a hyper-parameter, or of a pair, that may be a schedule, `step` counted from 0."""
     if isinstance(value, tuple):

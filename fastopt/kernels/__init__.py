@@ -11,13 +11,35 @@ All arguments are checked before the first element is written. Every function ra
 - `TypeError` for what is not an array, for a dtype that is not supported or differs within a tensor, for a
   hyper-parameter that is not a number;
 - `ValueError` for a shape that differs, a read-only parameter or state, memory shared between arrays, lists of
-  different lengths, a hyper-parameter out of its range or NaN.
+  different lengths, a hyper-parameter out of its range or NaN;
+- `IndexError` for a row that is not in its table.
 
 In the formulas ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``. `grad_scale` (finite) serves
 clipping by the norm (`clip_grad_norm`), loss scaling and, with -1, maximization; `clip_value` (>= 0) bounds the
 absolute value of each element, as PyTorch's ``clip_grad_value_`` does; `weight_decay` (>= 0) is the L2 penalty's,
 unless it is `decoupled`: then ``p -= lr * weight_decay * p`` before the update, and g is without it. All of them are
 part of the one pass over the arrays.
+
+With `cast_grads`, gradients may be float16, bfloat16 (of ``ml_dtypes`` or PyTorch), float32 or float64, whatever their
+parameters are; they are converted chunk by chunk, in the cache, without a copy of them.
+
+With `rows`, parameter and states are whole tables, each row of which lies in one piece, and the gradient has a row for
+each index in `rows`: only those rows of parameter and states are read and written, so the time depends on their number
+and not on the table's length. Gradients of a row that is named more than once are summed in their order first. This is
+what PyTorch's ``SparseAdam`` and sparse ``Adagrad`` do, and lazy Adam and momentum elsewhere: the moments of rows that
+are not named do not decay. For a list of tensors, `rows` is a list with indices, or None for all rows, for each.
+
+>>> import numpy as np
+>>> from fastopt import kernels
+>>> table, exp_avg, exp_avg_sq = np.ones((5, 2)), np.zeros((5, 2)), np.zeros((5, 2))
+>>> grad = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, -2.0]])
+>>> kernels.adam(table, grad, exp_avg, exp_avg_sq, step=1, lr=0.1, rows=[3, 0, 3])
+>>> table.round(3)
+array([[0.9, 0.9],
+       [1. , 1. ],
+       [1. , 1. ],
+       [0.9, 1. ],
+       [1. , 1. ]])
 """
 
 from collections.abc import Sequence
@@ -28,11 +50,24 @@ from fastopt._checks import boolean
 from fastopt._typing import Array
 from fastopt.kernels import _backend, _threads, rules
 from fastopt.kernels._norm import Clipping, clip_grad_norm
+from fastopt.kernels._rowwise import rowwise_adagrad
 from fastopt.kernels._step import apply_carefully
 
-__all__ = ["Clipping", "adagrad", "adam", "adamw", "clip_grad_norm", "lion", "momentum", "rmsprop", "sgd"]
+__all__ = [
+    "Clipping",
+    "adagrad",
+    "adam",
+    "adamw",
+    "clip_grad_norm",
+    "lion",
+    "momentum",
+    "rmsprop",
+    "rowwise_adagrad",
+    "sgd",
+]
 
 Arrays = Array | Sequence[Array]
+Rows = Sequence[int] | Array | Sequence[Sequence[int] | Array | None]
 
 
 def sgd(
@@ -44,6 +79,8 @@ def sgd(
     decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
 ) -> None:
     """Stochastic gradient descent: ``p -= lr * g``.
 
@@ -59,10 +96,12 @@ def sgd(
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
     decoupled : bool
         Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, IndexError
         See `fastopt.kernels`; nothing is written then.
 
     References
@@ -79,8 +118,9 @@ def sgd(
     array([0.95, 2.05])
     """
     arrays, values = (param, grad), (lr, weight_decay, decoupled, grad_scale, clip_value, 1)
-    if not _backend.active.apply(rules.SGD, arrays, values, _threads.MIN_SIZE):
-        apply_carefully(rules.SGD, arrays, values)
+    careful = cast_grads is not False or rows is not None
+    if careful or not _backend.active.apply(rules.SGD, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rules.SGD, arrays, values, cast_grads, rows)
 
 
 def momentum(
@@ -98,6 +138,8 @@ def momentum(
     decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
 ) -> None:
     """Gradient descent with momentum, in the two conventions that are in use.
 
@@ -138,10 +180,12 @@ def momentum(
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
     decoupled : bool
         Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, IndexError
         See `fastopt.kernels`; nothing is written then.
 
     References
@@ -163,8 +207,10 @@ def momentum(
     step = 1 if boolean("first_step", first_step) else 2  # the rule needs no more of it
     arrays = (param, grad, momentum_buffer)
     values = (lr, momentum, dampening, nesterov, lr_in_velocity, weight_decay, decoupled, grad_scale, clip_value, step)
-    if not _backend.active.apply(rules.MOMENTUM, arrays, values, _threads.MIN_SIZE):
-        apply_carefully(rules.MOMENTUM, arrays, values)
+    rule = rules.MOMENTUM
+    careful = cast_grads is not False or rows is not None
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
 
 
 def adagrad(
@@ -179,6 +225,8 @@ def adagrad(
     decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
 ) -> None:
     """AdaGrad: each element's rate shrinks with the gradients it has seen.
 
@@ -205,10 +253,12 @@ def adagrad(
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
     decoupled : bool
         Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, IndexError
         See `fastopt.kernels`; nothing is written then.
 
     References
@@ -225,19 +275,12 @@ def adagrad(
     >>> param.round(6), sum
     (array([0.9, 2.1]), array([ 9., 16.]))
     """
-    values = (
-        lr,
-        0.0,
-        eps,
-        eps_in_sqrt,
-        weight_decay,
-        decoupled,
-        grad_scale,
-        clip_value,
-        1,
-    )  # the rate does not decay here
-    if not _backend.active.apply(rules.ADAGRAD, (param, grad, sum), values, _threads.MIN_SIZE):
-        apply_carefully(rules.ADAGRAD, (param, grad, sum), values)
+    arrays, no_lr_decay = (param, grad, sum), 0.0
+    values = (lr, no_lr_decay, eps, eps_in_sqrt, weight_decay, decoupled, grad_scale, clip_value, 1)
+    rule = rules.ADAGRAD
+    careful = cast_grads is not False or rows is not None
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
 
 
 def rmsprop(
@@ -257,6 +300,8 @@ def rmsprop(
     decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
 ) -> None:
     """RMSProp: AdaGrad with a sum that forgets; with momentum, and centered, where their arrays are given.
 
@@ -301,10 +346,12 @@ def rmsprop(
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
     decoupled : bool
         Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, IndexError
         See `fastopt.kernels`; nothing is written then.
 
     References
@@ -329,8 +376,9 @@ def rmsprop(
     if momentum_buffer is not None:
         rule = rules.RMSPROP_MOMENTUM if grad_avg is None else rules.RMSPROP_CENTERED_MOMENTUM
         arrays = (*arrays, momentum_buffer)
-    if not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
-        apply_carefully(rule, arrays, values)
+    careful = cast_grads is not False or rows is not None
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
 
 
 def adam(
@@ -340,7 +388,7 @@ def adam(
     exp_avg_sq: Arrays,
     max_exp_avg_sq: Arrays | None = None,
     *,
-    step: int,
+    step: int | Sequence[int],
     lr: float = 1e-3,
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -350,6 +398,8 @@ def adam(
     decoupled: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
 ) -> None:
     """Adam, with bias correction; AMSGrad where its array is given.
 
@@ -376,8 +426,8 @@ def adam(
         Second moment v; zeros before the first step.
     max_exp_avg_sq : like `param`, optional
         Largest v so far; zeros before the first step.
-    step : int
-        Number of this step, counted from 1.
+    step : int or sequence of int
+        Number of this step, counted from 1; for a list of tensors, one for each or one for all.
     lr : float
         Learning rate, finite, >= 0.
     beta1, beta2 : float
@@ -390,10 +440,12 @@ def adam(
         ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
     decoupled : bool
         Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, IndexError
         See `fastopt.kernels`; nothing is written then.
 
     References
@@ -425,8 +477,9 @@ def adam(
     rule = rules.ADAM
     if max_exp_avg_sq is not None:
         rule, arrays = rules.AMSGRAD, (*arrays, max_exp_avg_sq)
-    if not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
-        apply_carefully(rule, arrays, values)
+    careful = cast_grads is not False or rows is not None or hasattr(step, "__len__")
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
 
 
 def adamw(
@@ -436,7 +489,7 @@ def adamw(
     exp_avg_sq: Arrays,
     max_exp_avg_sq: Arrays | None = None,
     *,
-    step: int,
+    step: int | Sequence[int],
     lr: float = 1e-3,
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -445,6 +498,8 @@ def adamw(
     weight_decay: float = 1e-2,
     grad_scale: float = 1.0,
     clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
 ) -> None:
     """Adam with decoupled weight decay: ``p -= lr * weight_decay * p``, then `adam` without it.
 
@@ -456,10 +511,12 @@ def adamw(
         As in `adam`.
     weight_decay : float
         Share of the parameter that goes at rate 1, finite, >= 0; it does not enter the moments.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, IndexError
         See `fastopt.kernels`; nothing is written then.
 
     References
@@ -481,8 +538,9 @@ def adamw(
     rule = rules.ADAM
     if max_exp_avg_sq is not None:
         rule, arrays = rules.AMSGRAD, (*arrays, max_exp_avg_sq)
-    if not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
-        apply_carefully(rule, arrays, values)
+    careful = cast_grads is not False or rows is not None or hasattr(step, "__len__")
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
 
 
 def lion(
@@ -496,6 +554,8 @@ def lion(
     weight_decay: float = 0.0,
     grad_scale: float = 1.0,
     clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
 ) -> None:
     """Lion: every element moves by the rate, in the direction of a moving average.
 
@@ -515,10 +575,12 @@ def lion(
         As in `adamw`; the rate is usually 3 to 10 times smaller than Adam's, the decay as much larger.
     beta1, beta2 : float
         Shares of the average in the direction of the step and in the next average, in [0, 1).
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, IndexError
         See `fastopt.kernels`; nothing is written then.
 
     References
@@ -536,5 +598,7 @@ def lion(
     (array([0.9, 2.1]), array([ 0.03, -0.04]))
     """
     arrays, values = (param, grad, exp_avg), (lr, beta1, beta2, weight_decay, grad_scale, clip_value, 1)
-    if not _backend.active.apply(rules.LION, arrays, values, _threads.MIN_SIZE):
-        apply_carefully(rules.LION, arrays, values)
+    rule = rules.LION
+    careful = cast_grads is not False or rows is not None
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)

@@ -28,9 +28,15 @@ class Bound(Protocol):
     def load(self, values: tuple[tuple[Any, ...], ...]) -> None:
         """Make the scalars of the next step from the hyper-parameters of each part, in their rule's order."""
 
-    def rebind(self, grads: tuple[Sequence[Any], ...]) -> bool:
-        """Take other gradients, a sequence per part; return whether they and all bound arrays need no closer look."""
+    def rebind(self, grads: tuple[Sequence[Any], ...], looked_at: bool = False) -> bool:
+        """Take other gradients, a sequence per part; return whether they and all bound arrays need no closer look.
+
+        Whether arrays that are watched are still in place has been `looked_at` or is to be.
+        """
         ...
+
+    def watch(self, owners: tuple[Any, ...], arrays: tuple[Array, ...]) -> None:
+        """Have `rebind` see to it that `arrays` are still where their owners, which are not NumPy's, have them."""
 
     def run(self, counter: Array | None = None) -> None:
         """Update all arrays; `counter`, an array of one int64, is increased together with them."""
@@ -74,9 +80,16 @@ class Backend(Protocol):
         ...
 
     def bind(
-        self, rules: tuple[Rule, ...], parts: tuple[Sequence[Sequence[Any]], ...], trusted: bool = False
+        self,
+        rules: tuple[Rule, ...],
+        parts: tuple[Sequence[Sequence[Any]], ...],
+        trusted: bool = False,
+        rows: tuple[Sequence[Array | None] | None, ...] | None = None,
     ) -> Bound | None:
-        """Return arrays ready for their rules, or None where they need a closer look; trusted ones have had it."""
+        """Return arrays ready for their rules, or None where they need a closer look; trusted ones have had it.
+
+        With `rows`, gradients are for the rows of these indices alone. Arrays that were bound so, take no others.
+        """
         ...
 
     def sums_of_squares(self, arrays: tuple[Array, ...], start: int, stop: int) -> list[float] | None:

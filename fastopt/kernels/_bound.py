@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from fastopt._typing import Array
-from fastopt.kernels._checks import GRAD
+from fastopt.kernels._checks import BFLOAT16, GRAD
 from fastopt.kernels.rules import Rule
 
 Update = Callable[[list[Array], tuple[float, ...]], None]
@@ -77,9 +77,15 @@ class Interpreted(ABC):
                 return False
         return self.update_apart(rule, [array.ravel() for array in arrays], scalars)
 
-    def bind(self, rules: Sequence[Rule], parts: Sequence[Streams], trusted: bool = False) -> "Bound | None":
+    def bind(
+        self,
+        rules: Sequence[Rule],
+        parts: Sequence[Streams],
+        trusted: bool = False,
+        rows: Sequence[Sequence[Array | None] | None] | None = None,
+    ) -> "Bound | None":
         """Return arrays that have been looked at, ready for their rules; None for others."""
-        return Bound(self, rules, parts) if trusted else None
+        return Bound(self, rules, parts, rows) if trusted else None
 
     def sums_of_squares(self, arrays: tuple[Array, ...], start: int, stop: int) -> list[float] | None:
         """Return None: the general way is the only one."""
@@ -93,7 +99,9 @@ class _Tensor:
         self.update, self.part = update, part
         self.begin, self.size = begin, arrays[0].size
         self.arrays = list(arrays)
-        flags = _C | _F | _ALIGNED
+        self.dtype = arrays[0].dtype
+        self.alike = arrays[GRAD].dtype == self.dtype
+        flags = _C | _F | _ALIGNED if self.alike else 0
         for array in arrays:
             flags &= array.flags.num
         self.order = None if not flags & _ALIGNED else "C" if flags & _C else "F" if flags & _F else None
@@ -121,22 +129,82 @@ class _Tensor:
         with np.nditer(self.arrays, flags, access, buffersize=_CHUNK) as chunks:
             chunks.iterrange = (start, stop)  # type: ignore[misc]
             for chunk in chunks:
-                self.update(list(chunk), scalars)
+                arrays = list(chunk)
+                if not self.alike:
+                    arrays[GRAD] = _converted(arrays[GRAD], self.dtype)
+                self.update(arrays, scalars)
+
+
+class _Rows(_Tensor):
+    """The arrays of one tensor of which a step updates some rows."""
+
+    def __init__(self, update: Update, part: int, arrays: Sequence[Array], begin: int, rows: Array) -> None:
+        super().__init__(update, part, arrays, begin)
+        self.rows, self.sums = summed(rows, arrays[GRAD], self.dtype)
+        self.length = arrays[0].size // max(1, len(arrays[0]))
+        self.size = len(self.rows) * self.length
+
+    def run(self, scalars: tuple[float, ...], start: int, stop: int) -> None:
+        """Update the rows that begin among the elements from `start` up to `stop`."""
+        if self.size == 0:
+            return
+        first, last = -(-start // self.length), -(-stop // self.length)
+        at_once = max(1, _CHUNK // self.length)
+        for begin in range(first, last, at_once):
+            part = slice(begin, min(begin + at_once, last))
+            rows = self.rows[part]
+            pieces = [self.sums[part] if s == GRAD else array[rows] for s, array in enumerate(self.arrays)]
+            self.update([piece.reshape(-1) for piece in pieces], scalars)
+            for s, array in enumerate(self.arrays):
+                if s != GRAD:
+                    array[rows] = pieces[s]
+
+
+def summed(rows: Array, grad: Array, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """Return each row once, in the order in which a gradient first has it, and the sums of its rows of the gradient."""
+    distinct, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    again = np.setdiff1d(np.arange(len(rows)), first)
+    grad = _converted(grad, dtype)
+    sums = grad[first[order]]
+    with np.errstate(all="ignore"):
+        np.add.at(sums, position[inverse[again]], grad[again])
+    return distinct[order], sums
+
+
+def _converted(grad: Array, dtype: np.dtype[Any]) -> Array:
+    """Return a gradient in the parameter's type."""
+    with np.errstate(all="ignore"):
+        if grad.dtype == BFLOAT16:
+            grad = (grad.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return grad.astype(dtype, copy=False)
 
 
 class Bound:
     """Arrays, looked at and ready for their rules."""
 
-    def __init__(self, backend: Interpreted, rules: Sequence[Rule], parts: Sequence[Streams]) -> None:
+    def __init__(
+        self,
+        backend: Interpreted,
+        rules: Sequence[Rule],
+        parts: Sequence[Streams],
+        rows: Sequence[Sequence[Array | None] | None] | None,
+    ) -> None:
         self._rules = list(rules)
         self._counts = [len(streams[0]) for streams in parts]
         self._tensors: list[_Tensor] = []
         self._scalars: list[tuple[float, ...]] = []
         self.size = 0
         for i, (rule, streams) in enumerate(zip(rules, parts, strict=True)):
-            for arrays in zip(*streams, strict=True):
-                self._tensors.append(_Tensor(backend.update_of(rule), i, arrays, self.size))
+            indices = None if rows is None else rows[i]
+            for index, arrays in zip(indices or [None] * len(streams[0]), zip(*streams, strict=True), strict=True):
+                own = backend.update_of(rule), i, arrays, self.size
+                self._tensors.append(_Tensor(*own) if index is None else _Rows(*own, index))
                 self.size += self._tensors[-1].size
+        self._watching = False
+        self._rebindable = not any(isinstance(tensor, _Rows) for tensor in self._tensors)
         self._written = [a for tensor in self._tensors for s, a in enumerate(tensor.arrays) if s != GRAD]
         self._forms = list(map(_form, self._written))
         spans = sorted(byte_bounds(array) for array in self._written if array.size)
@@ -149,8 +217,14 @@ class Bound:
         """Make the scalars of the next step from the hyper-parameters of each part."""
         self._scalars = [rule.scalars_of(*own) for rule, own in zip(self._rules, values, strict=True)]
 
-    def rebind(self, grads: tuple[Sequence[Any], ...]) -> bool:
+    def watch(self, owners: tuple[Any, ...], arrays: tuple[Array, ...]) -> None:
+        """Have arrays whose owners are not NumPy's looked at before each step: Python has no quick way to."""
+        self._watching = len(owners) > 0
+
+    def rebind(self, grads: tuple[Sequence[Any], ...], looked_at: bool = False) -> bool:
         """Take other gradients; return whether they and all bound arrays need no closer look."""
+        if not self._rebindable or (self._watching and not looked_at):
+            return False
         if list(map(len, grads)) != self._counts or list(map(_form, self._written)) != self._forms:
             return False
         given = list(chain.from_iterable(grads))
