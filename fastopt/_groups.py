@@ -9,7 +9,7 @@ import numpy as np
 from fastopt._checks import boolean
 from fastopt._trees import Tree
 from fastopt._typing import Array
-from fastopt.kernels._checks import Part, as_array, check_parts
+from fastopt.kernels._checks import Part, as_array, as_rows, check_parts
 from fastopt.kernels.rules import CHECKS, Rule, Value
 
 
@@ -29,8 +29,9 @@ class Group:
         The update rule that the hyper-parameters choose.
     state : mapping of str to tuple of ndarray
         State arrays by name, each tuple parallel to `params`.
-    born : int
-        Steps that the optimizer had done when the newest state arrays were made.
+    missed : tuple of int
+        For each parameter, how many of the optimizer's steps its state has not seen: those before the newest state
+        arrays were made, and those for which its gradient was None.
     lr : float or schedule
         Learning rate; the optimizer's further hyper-parameters are attributes too.
     """
@@ -58,8 +59,10 @@ class Group:
         own["names"] = _names(tree, first_number)
         check_parts([Part(["params"], [self.params], self.suffixes)])
         own["state"] = MappingProxyType({})
-        own["_rule_of"], own["_counter"], own["_changes"], own["born"] = rule_of, counter, changes, 0
+        own["_rule_of"], own["_counter"], own["_changes"] = rule_of, counter, changes
+        own["_owners"] = {("params", i): leaf for i, leaf in enumerate(tree.leaves) if _may_move(leaf)}
         own["listed"] = tree.flat
+        self.set_missed([counter.item()] * len(self.params))
         self._use({name: _checked(name, value) for name, value in hyper.items()})
 
     def _use(self, hyper: dict[str, Any]) -> None:
@@ -78,7 +81,7 @@ class Group:
             if name not in state:
                 start = CHECKS[start](start, flat[start]) if isinstance(start, str) else start
                 state[name] = tuple(_filled_like(param, start) for param in self.params)
-                own["born"] = steps
+                self.set_missed([steps] * len(self.params))
         if state.keys() != self.state.keys() or "rule" not in own:
             own["state"] = MappingProxyType({name: state[name] for name in rule.states})
             self._changes[0] += 1
@@ -97,6 +100,23 @@ class Group:
         if name in self.rule.states.values() or (isinstance(value, bool) and rules[0] is not rules[1]):
             raise AttributeError(f"{name}: expected to stay {self._hyper[name]!r}, since the state was made with it")
         self._use(hyper)
+
+    @property
+    def missed(self) -> tuple[int, ...]:
+        """See the class."""
+        before, steps, after = self._missed
+        missed: tuple[int, ...] = after if self._counter.item() > steps else before
+        return missed
+
+    def set_missed(self, missed: Sequence[int]) -> None:
+        """Set the numbers of steps that the states have not seen."""
+        vars(self)["_missed"] = tuple(missed), 0, tuple(missed)
+
+    def skip(self, tensors: Sequence[int]) -> None:
+        """Have some parameters miss the next step; that it is done, an interrupt or not, the counter tells."""
+        before = self.missed
+        after = tuple(n + (i in tensors) for i, n in enumerate(before))
+        vars(self)["_missed"] = before, self._counter.item(), after
 
     def hyper_parameters(self) -> dict[str, Any]:
         """Return the hyper-parameters by name."""
@@ -124,21 +144,59 @@ class Group:
         if state.keys() != self.state.keys():
             raise ValueError(f"state: expected {[*self.state]}, got {[*state]}")
         streams = {}
+        owners = {key: owner for key, owner in self._owners.items() if key[0] == "params"}
         for name in self.state:
             leaves = self.leaves_of(state[name], name)
             if len(leaves) != len(self.params):
                 raise ValueError(f"{name}: expected {len(self.params)} arrays like params, got {len(leaves)}")
             labelled = zip(leaves, self.suffixes, strict=True)
             streams[name] = tuple(as_array(leaf, name + suffix) for leaf, suffix in labelled)
-        vars(self)["state"] = MappingProxyType(streams)
+            owners |= {(name, i): leaf for i, leaf in enumerate(leaves) if _may_move(leaf)}
+        vars(self)["state"], vars(self)["_owners"] = MappingProxyType(streams), owners
         self._changes[0] += 1
 
-    def arrays_of(self, values: Sequence[Any]) -> list[Array]:
-        """Return gradients as plain arrays."""
+    def arrays_of(self, values: Sequence[Any], skip_none: bool) -> list[Array | None]:
+        """Return gradients as plain arrays, and None where there is none."""
         if len(values) != len(self.params):
             raise ValueError(f"grads: expected {len(self.params)} arrays like params, got {len(values)}")
-        labelled = zip(values, self.suffixes, strict=True)
-        return [as_array(value, "grad" + suffix, written=False) for value, suffix in labelled]
+        arrays = []
+        for value, suffix in zip(values, self.suffixes, strict=True):
+            if value is None and not skip_none:
+                raise TypeError(
+                    f"grad{suffix}: expected an array, got None (skip_none=True leaves its parameter alone)"
+                )
+            arrays.append(None if value is None else as_array(value, "grad" + suffix, written=False))
+        return arrays
+
+    def rows_of(self, tree: Any, label: str) -> Sequence[Array | None]:
+        """Return the rows that the gradient of each parameter is for, None for all."""
+        if tree is None:
+            return [None] * len(self.params)
+        leaves = self.leaves_of(tree, "rows")
+        if len(leaves) != len(self.params):
+            raise ValueError(f"rows{label}: expected {len(self.params)} entries like params, got {len(leaves)}")
+        return [None if v is None else as_rows(v, "rows" + s) for v, s in zip(leaves, self.suffixes, strict=True)]
+
+    def watched(self) -> list[tuple[Any, Array]]:
+        """Return the tensors that are not NumPy's and may exchange their memory, each with the array made of it."""
+        streams = {"params": self.params, **self.state}
+        return [(owner, streams[name][i]) for (name, i), owner in self._owners.items()]
+
+    def look_again(self) -> None:
+        """Take the memory that tensors have now, if it is not what they had."""
+        streams = {"params": self.params, **self.state}
+        for (name, i), owner in self._owners.items():
+            array = as_array(owner, name + self.suffixes[i])
+            if array.__array_interface__ != streams[name][i].__array_interface__:
+                streams[name] = (*streams[name][:i], array, *streams[name][i + 1 :])
+                self._changes[0] += 1
+        vars(self)["params"] = streams.pop("params")
+        vars(self)["state"] = MappingProxyType(streams)
+
+
+def _may_move(leaf: Any) -> bool:
+    """Whether something that lends its memory may exchange it for other: what has the buffer protocol may not."""
+    return not isinstance(leaf, np.ndarray) and hasattr(leaf, "__dlpack__")
 
 
 def _names(tree: Tree, first_number: int) -> list[str]:

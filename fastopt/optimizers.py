@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from math import inf
 from threading import RLock
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from fastopt._checks import integer
+from fastopt._checks import boolean, integer
 from fastopt._groups import Group, is_grouped, make_group, make_groups
 from fastopt._trees import LISTS, taken_once
 from fastopt._typing import Array
@@ -28,6 +28,15 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RMSprop"]
 Schedule = Callable[[int], float]
 
 _STEPS = integer(0, bits=63)
+
+
+class _Plan(NamedTuple):
+    """Arrays bound for the steps to come: the parameters of a group that have missed equally many steps are a part."""
+
+    key: Any  # what the plan is good for
+    parts: list[tuple[int, int, list[int]]]  # number of the group, steps missed, numbers of the parameters in it
+    whole: bool  # whether each group is one part
+    bound: Bound | None
 
 
 class Optimizer:
@@ -66,9 +75,7 @@ class Optimizer:
         self._one_at_a_time = RLock()
         self._stepping = False
         self._grouped = is_grouped(params)
-        self._bound: Bound | None = None
-        self._bound_by: Any = None
-        self._bound_at = -1
+        self._plan = _Plan(None, [], False, None)
         if state is not None:
             self._adopt(state)
         self.steps = steps
@@ -145,9 +152,23 @@ class Optimizer:
 
     @steps.setter
     def steps(self, value: int) -> None:
-        self._counter[0] = _STEPS("steps", value)
+        value = _STEPS("steps", value)
+        missed = [group.missed for group in self.groups]
+        self._counter[0] = value
+        for group, own in zip(self.groups, missed, strict=True):
+            group.set_missed([min(n, value) for n in own])
+        self._changes[0] += 1
 
-    def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf) -> None:
+    def step(
+        self,
+        grads: Any,
+        *,
+        grad_scale: float = 1.0,
+        clip_value: float = inf,
+        skip_none: bool = False,
+        cast_grads: bool = False,
+        rows: Any = None,
+    ) -> None:
         """Update the parameters in place; steps that several threads ask for come one after the other.
 
         Parameters
@@ -159,10 +180,19 @@ class Optimizer:
             scaling, or -1 to maximize.
         clip_value : float
             Bound, >= 0, on the absolute value of each element of the gradients, after `grad_scale`.
+        skip_none : bool
+            Whether a gradient may be None: its parameter and state then stay as they are, and miss this step where
+            its number counts, as in Adam's bias correction.
+        cast_grads : bool
+            Whether gradients may be float16, bfloat16, float32 or float64, whatever their parameters are; see
+            `fastopt.kernels`.
+        rows : like `grads`, optional
+            Indices of the rows that a gradient is for, in place of each gradient, or None where it is for all; see
+            `fastopt.kernels`. Rows that are not named stay as they are, with their state.
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, IndexError
             An array or hyper-parameter does not fit; nothing is written and the step does not count.
         RuntimeError
             A schedule, or a signal handler, called it from within a step.
@@ -172,7 +202,7 @@ class Optimizer:
                 raise RuntimeError("step: called from within a step of the same optimizer")
             self._stepping = True
             try:
-                bound, values = self._ready(grads, grad_scale, clip_value)
+                bound, values = self._ready(grads, grad_scale, clip_value, skip_none, cast_grads, rows)
                 try:
                     bound.load(values)
                     run(bound, self._counter)
@@ -181,12 +211,16 @@ class Optimizer:
             finally:
                 self._stepping = False
 
-    def _ready(self, grads: Any, grad_scale: float, clip_value: float) -> tuple[Bound, tuple[tuple[Value, ...], ...]]:
+    def _ready(
+        self, grads: Any, grad_scale: float, clip_value: float, skip_none: bool, cast_grads: bool, rows: Any
+    ) -> tuple[Bound, tuple[tuple[Value, ...], ...]]:
         """Return the arrays of all groups, bound to their rules, and the hyper-parameters of the next step."""
         # Schedules, and whatever else runs code of others, may change arrays: they come before these are looked at.
         if type(grad_scale) is not float or type(clip_value) is not float:
             grad_scale = CHECKS["grad_scale"]("grad_scale", grad_scale)
             clip_value = CHECKS["clip_value"]("clip_value", clip_value)
+        if skip_none is not False or cast_grads is not False:
+            skip_none, cast_grads = boolean("skip_none", skip_none), boolean("cast_grads", cast_grads)
         steps = self._counter.item()
         if steps == 0:
             self._start_schedules()
@@ -194,22 +228,83 @@ class Optimizer:
         if self._grouped:
             trees = taken_once(grads)
             self._check_grouped(trees, "grads")
-        values: tuple[tuple[Value, ...], ...] = ()
+        own_values: tuple[tuple[Value, ...], ...] = ()
         given: tuple[Sequence[Any], ...] = ()
         for group, tree in zip(self.groups, trees):  # noqa: B905 (checked above: strict takes longer)
-            own = group.plain_values or group.values(steps)
-            values += ((*own, grad_scale, clip_value, steps - group.born + 1),)
+            own_values += (group.plain_values or group.values(steps),)
             given += (tree if group.listed and type(tree) in LISTS else group.leaves_of(tree),)
-        bound = self._bound if self._bound_by is _backend.active and self._bound_at == self._changes[0] else None
-        if bound is None or not bound.rebind(given):
-            given = tuple(group.arrays_of(own) for group, own in zip(self.groups, given, strict=True))
-            if bound is None or not bound.rebind(given):
-                arrays = zip(self.groups, given, strict=True)
-                parts = tuple((group.params, own, *group.state.values()) for group, own in arrays)
-                rules_of_parts = tuple(group.rule for group in self.groups)
-                bound = bind(rules_of_parts, parts, [group.suffixes for group in self.groups])
-                self._bound, self._bound_by, self._bound_at = bound, _backend.active, self._changes[0]
-        return bound, values
+        absent = _absent(given) if skip_none else ()
+        plan = self._plan
+        if (
+            rows is not None
+            or plan.key != (_backend.active, self._changes[0], cast_grads, absent)
+            or plan.bound is None
+            or not (plan.whole or all(len(own) == len(group.params) for own, group in zip(given, self.groups, strict=True)))
+            or not plan.bound.rebind(given if plan.whole else _by_part(given, plan.parts))
+        ):
+            plan = self._make_plan(given, absent, skip_none, cast_grads, rows)
+        for i, tensors in enumerate(absent):
+            self.groups[i].skip(tensors)
+        values: tuple[tuple[Value, ...], ...] = ()
+        for i, missed, _ in plan.parts:
+            values += ((*own_values[i], grad_scale, clip_value, steps - missed + 1),)
+        assert plan.bound is not None
+        return plan.bound, values
+
+    def _make_plan(
+        self,
+        given: tuple[Sequence[Any], ...],
+        absent: tuple[tuple[int, ...], ...],
+        skip_none: bool,
+        cast_grads: bool,
+        rows: Any,
+    ) -> _Plan:
+        """Look at all arrays, and return a plan for the step, the last one where it is still good."""
+        indices = self._rows_of(rows)
+        for group in self.groups:
+            group.look_again()
+        given = tuple([group.arrays_of(own, skip_none) for group, own in zip(self.groups, given, strict=True)])
+        key = (_backend.active, self._changes[0], cast_grads, absent)
+        plan = self._plan
+        if (
+            indices is None
+            and plan.key == key
+            and plan.bound is not None
+            and plan.bound.rebind(_by_part(given, plan.parts), True)
+        ):
+            return plan
+        parts = [
+            (i, missed, [t for t, own in enumerate(group.missed) if own == missed and not (absent and t in absent[i])])
+            for i, group in enumerate(self.groups)
+            for missed in dict.fromkeys(group.missed)
+        ]
+        parts = [part for part in parts if part[2]]
+        streams = [(group.params, own, *group.state.values()) for group, own in zip(self.groups, given, strict=True)]
+        bound = bind(
+            tuple([self.groups[i].rule for i, _, _ in parts]),
+            tuple([tuple([_chosen(stream, tensors) for stream in streams[i]]) for i, _, tensors in parts]),
+            [_chosen(self.groups[i].suffixes, tensors) for i, _, tensors in parts],
+            None if indices is None else _by_part(indices, parts),
+            cast_grads,
+        )
+        watched = [pair for group in self.groups for pair in group.watched()]
+        bound.watch(tuple([owner for owner, _ in watched]), tuple([array for _, array in watched]))
+        whole = [(i, len(tensors)) for i, _, tensors in parts] == [(i, len(own)) for i, own in enumerate(given)]
+        plan = _Plan(key, parts, whole, bound)
+        if indices is None:
+            self._plan = plan
+        return plan
+
+    def _rows_of(self, rows: Any) -> tuple[Sequence[Array | None], ...] | None:
+        """Return the rows that the gradients of each group are for."""
+        if rows is None:
+            return None
+        if not self._grouped:
+            return (self.groups[0].rows_of(rows, ""),)
+        self._check_grouped(rows, "rows")
+        return tuple(
+            [group.rows_of(tree, f"[{i}]") for i, (group, tree) in enumerate(zip(self.groups, rows, strict=True))]
+        )
 
     def _check_grouped(self, trees: Any, what: str) -> None:
         if not isinstance(trees, list | tuple) or len(trees) != len(self.groups):
@@ -247,7 +342,7 @@ class Optimizer:
         -------
         dict
             ``"steps"``; ``"<state>.<parameter>"`` for every state array; ``"lr.<group>"`` where the rate is a number;
-            ``"born.<group>"`` where the state of a group began after that many steps;
+            ``"missed.<parameter>"`` where its state has not seen all steps;
             ``"schedule.<group>.<key>"`` for a schedule of the rate that has state of its own, such as
             `fastopt.schedules.ReduceOnPlateau`; ``"schedule.<hyper-parameter>.<group>.<key>"`` for one of another
             hyper-parameter. ``np.savez(file, **state)`` saves it.
@@ -265,8 +360,7 @@ class Optimizer:
             for i, group in enumerate(self.groups):
                 if not callable(group.lr):
                     state[f"lr.{i}"] = float(group.lr)
-                if group.born:
-                    state[f"born.{i}"] = group.born
+                state |= {f"missed.{name}": n for name, n in zip(group.names, group.missed, strict=True) if n}
             for prefix, schedule in self._schedules().items():
                 state |= {prefix + key: value for key, value in schedule.state_dict().items()}
             return state | {name: array.copy() for name, array in self._state_arrays().items()}
@@ -302,7 +396,10 @@ class Optimizer:
                 raise ValueError(
                     f"state: expected a rate 'lr.{i}', got none: it was saved while a schedule set the rate"
                 )
-        born = {i: _STEPS(f"state 'born.{i}'", loaded.pop(f"born.{i}", 0)) for i in range(len(self.groups))}
+        missed = [
+            [_STEPS(f"state 'missed.{name}'", loaded.pop(f"missed.{name}", 0)) for name in group.names]
+            for group in self.groups
+        ]
         for prefix, values in schedules.items():
             for name in [name for name in loaded if name.startswith(prefix)]:
                 values[name.removeprefix(prefix)] = loaded.pop(name).item()
@@ -327,9 +424,9 @@ class Optimizer:
                 array[...] = loaded[name]
             for i, rate in rates.items():
                 self.groups[i].lr = rate
-            for i, number in born.items():
-                vars(self.groups[i])["born"] = number
             self.steps = steps
+            for group, numbers in zip(self.groups, missed, strict=True):
+                group.set_missed([min(n, steps) for n in numbers])
 
     def _state_arrays(self) -> dict[str, Array]:
         return {
@@ -403,6 +500,21 @@ class Optimizer:
         arrays = [array for group in self.groups for array in group.params]
         settings = ", ".join(f"{name}={value!r}" for name, value in self.groups[0].hyper_parameters().items())
         return f"<{type(self).__name__}: {len(arrays)} arrays, {sum(a.size for a in arrays)} values; {settings}>"
+
+
+def _absent(given: tuple[Sequence[Any], ...]) -> tuple[tuple[int, ...], ...]:
+    """Return for each group the numbers of the gradients that are None; nothing where there is none."""
+    absent = tuple([tuple([i for i, grad in enumerate(own) if grad is None]) for own in given])
+    return absent if any(absent) else ()
+
+
+def _chosen(values: Sequence[Any], numbers: list[int]) -> Sequence[Any]:
+    return [values[i] for i in numbers]
+
+
+def _by_part(values: tuple[Sequence[Any], ...], parts: list[tuple[int, int, list[int]]]) -> tuple[Sequence[Any], ...]:
+    """Return what stands for the parameters of each group, for those of each part."""
+    return tuple([_chosen(values[i], numbers) for i, _, numbers in parts])
 
 
 class _Unbound(Optimizer):

@@ -129,7 +129,7 @@ def test_a_group_that_comes_later_begins_with_its_own_first_step(case):
     assert opt.steps == 4
     twin = getattr(fastopt, case.name)([{"params": [np.ones(3)]}, {"params": np.ones(5)}], **case.options)
     twin.load_state_dict(saved)
-    assert twin.groups[1].born == opt.groups[1].born == (1 if opt.groups[1].state else 0)
+    assert twin.groups[1].missed == opt.groups[1].missed == (1,) * len(opt.groups[1].params)
 
 
 @pytest.mark.parametrize(
