@@ -41,8 +41,10 @@ cdef extern from *:
     Py_ssize_t *PyArray_STRIDES(array_t *array) nogil
     bint PyArray_ISNOTSWAPPED(array_t *array) nogil
     int PyArray_ITEMSIZE(array_t *array) nogil
+    PyObject *PyArray_BASE(array_t *array) nogil
     int NPY_HALF
     PyObject *Py_TYPE(PyObject *item)
+    Py_ssize_t Py_REFCNT(PyObject *item)
     PyObject *PyTuple_GetItem(tuple items, Py_ssize_t i) except NULL
 
 # The builds of the loops, NULL for those that this one goes without.
@@ -71,7 +73,7 @@ cdef enum:
     SHORT = 8192     # elements up to which a step is over before another thread could be told to go on
     CHUNK = 256      # elements of a strided array that are copied to the cache and back: four float32 streams in 4 KiB
     CONVERTED = 512  # elements of a gradient of another type that are converted at a time
-    AHEAD = 4        # rows of a table that are fetched before their turn
+    AHEAD = 8        # rows of a table that are fetched before their turn
     FETCHED = 512    # bytes of each
     BAND = 16        # rows of a block: float32 elements of a cache line
     COLUMNS = 256    # of a block
@@ -1099,13 +1101,14 @@ cdef class Kernels:
     cdef table_t table
     cdef range_t ranges[MAX_RULES][MAX_HYPERS]
     cdef dict numbers  # of the rules in the table
+    cdef Py_ssize_t temporary  # references to an array that nobody but the caller of `apply` knows
 
-    def __init__(self, str isa not None):
+    def __init__(self, str isa not None, Py_ssize_t temporary):
         cdef fill_t fill = rules_v4 if isa == "v4" else rules_v3 if isa == "v3" else rules_baseline
         if fill == NULL:
             raise ImportError(f"the {isa} kernels cannot run: this build has none")
         fill(&self.table)
-        self.name, self.isa, self.numbers = "cython", isa, {}
+        self.name, self.isa, self.numbers, self.temporary = "cython", isa, {}, temporary
 
     @property
     def n_rows(self):
@@ -1178,10 +1181,13 @@ cdef class Kernels:
         cdef Py_ssize_t number = self.numbers[rule]
         cdef bint fits
         cdef tuple owners
+        cdef PyObject *param = PyTuple_GetItem(arrays, 0)
         self.take_values(number, rule, values, c)
         b.n_tensors, b.memory = 0, NULL
         try:
-            if PyArray_CheckExact(PyTuple_GetItem(arrays, 0)):
+            if PyArray_CheckExact(param):
+                if Py_REFCNT(param) <= self.temporary and PyArray_BASE(<array_t *>param) == NULL:
+                    return False
                 fits = bind_one(&b, &self.table, number, arrays)
             else:
                 owners = tuples_of(arrays)

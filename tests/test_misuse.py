@@ -5,8 +5,11 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from backends import using
 
 import fastopt
+from fastopt import kernels
+from fastopt.kernels._checks import TEMPORARY
 from fastopt.kernels.rules import CHECKS
 
 STRIDED = pytest.mark.parametrize("strided", [False, True], ids=["contiguous", "strided"])
@@ -261,3 +264,25 @@ def test_a_number_is_read_once():
 
     with pytest.raises(TypeError, match=r"^lr: expected a finite number"):
         CHECKS["lr"]("lr", Endless())
+
+
+@pytest.mark.skipif(not TEMPORARY, reason="this Python does not count the references of variables")
+def test_an_update_that_nobody_could_see(backend):
+    table, grad, sums = np.ones((5, 3)), np.ones((2, 3)), np.zeros((2, 3))
+    message = r"^param: expected an array that is in use elsewhere, got a temporary one"
+    with using(backend):
+        with pytest.raises(ValueError, match=message):
+            kernels.adagrad(table[[1, 2]], grad, sums, lr=0.5)
+        with pytest.raises(ValueError, match=message):
+            kernels.adagrad(param=table[[1, 2]], grad=grad, sum=sums, lr=0.5)
+        assert (sums == 0).all()
+        rows = table[[1, 2]]
+        held = [table[[1, 2]]]
+        kernels.sgd(rows, grad, lr=0.5)
+        kernels.sgd(held[0], grad, lr=0.5)
+        kernels.sgd(table[1:3], grad, lr=0.5)
+        kernels.sgd(table[0], grad[0], lr=0.5)
+        kernels.sgd(*[held[0]], grad, lr=0.5)
+    assert (rows == 0.5).all()
+    assert (held[0] == 0).all()
+    assert table[:, 0].tolist() == [0.5, 0.5, 0.5, 1, 1]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from fastopt._typing import Array
+from fastopt.kernels._checks import TEMPORARY
 from fastopt.kernels.rules import KINDS, RULES, Rule
 
 BACKENDS = ("cython", "numba", "numpy")
@@ -151,7 +152,7 @@ def _kernels(isa: str) -> Backend:
     """Return the compiled loops of one instruction set, each under the rule that it was made from."""
     from fastopt.kernels._cython import Kernels
 
-    kernels = Kernels(isa)
+    kernels = Kernels(isa, TEMPORARY)
     rows = {row[0].decode(): (number, row[1:]) for number in range(kernels.n_rows) for row in [kernels.row(number)]}
     for rule in RULES:
         counts = len(rule.streams), len(rule.scalar_names), len(rule.ranges)

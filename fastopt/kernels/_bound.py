@@ -6,13 +6,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import chain, combinations
 from operator import attrgetter
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from fastopt._typing import Array
-from fastopt.kernels._checks import BFLOAT16, GRAD
+from fastopt.kernels._checks import BFLOAT16, GRAD, TEMPORARY
 from fastopt.kernels.rules import Rule
 
 Update = Callable[[list[Array], tuple[float, ...]], None]
@@ -66,6 +67,8 @@ class Interpreted(ABC):
             return False
         dtype, shape = param.dtype, param.shape
         if dtype not in _DTYPES or param.size >= limit:
+            return False
+        if getrefcount(param) - 2 <= TEMPORARY and param.base is None:  # without those of this function
             return False
         for array in arrays:
             if not (

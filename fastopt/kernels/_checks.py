@@ -26,6 +26,22 @@ _CONVERTIBLE = (np.dtype(np.float64), np.dtype(np.float32), np.dtype(np.float16)
 _OVERLAP_WORK = 100_000
 
 
+def _references(param: object) -> int:
+    """Return the references to an argument of a function that has put it into a tuple, as every kernel does."""
+    arrays = (param,)
+    return sys.getrefcount(arrays[0]) - 1  # that of the call
+
+
+def _references_to_temporaries() -> int:
+    """Return the references to an array that nobody but a kernel knows, or 0 if Python's do not tell it from others."""
+    array = np.empty(1)
+    of_temporary = _references(np.empty(1))
+    return of_temporary if of_temporary < _references(array) else 0
+
+
+TEMPORARY = _references_to_temporaries()
+
+
 class _Span(NamedTuple):
     """The bytes between an array's first and last element, and where the array stands among the arguments."""
 
@@ -78,6 +94,12 @@ def _from_dlpack(value: Any, written: bool) -> Array:
         if value.dtype == torch.bfloat16:
             return np.from_dlpack(value.view(torch.int16), copy=False).view(BFLOAT16)
     return np.from_dlpack(value, copy=False)
+
+
+def is_temporary(arrays: Sequence[object]) -> bool:
+    """Whether nobody could see the update of a parameter; `arrays` is the tuple that a kernel made."""
+    param = arrays[0]
+    return sys.getrefcount(param) - 2 <= TEMPORARY and type(param) is np.ndarray and param.base is None
 
 
 def as_streams(names: Sequence[str], values: Sequence[object]) -> tuple[list[list[Array]], list[str]]:

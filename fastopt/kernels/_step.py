@@ -9,7 +9,7 @@ from fastopt._checks import boolean
 from fastopt._typing import Array
 from fastopt.kernels import _backend, _threads
 from fastopt.kernels._backend import Bound
-from fastopt.kernels._checks import GRAD, Part, as_rows, as_streams, check_parts
+from fastopt.kernels._checks import GRAD, Part, as_rows, as_streams, check_parts, is_temporary
 from fastopt.kernels.rules import Rule
 
 __all__ = ["apply_carefully", "bind"]
@@ -34,6 +34,7 @@ def apply_carefully(
     rows : sequence of int, or list of (sequence of int or None), optional
         Indices of the rows that the gradients are for.
     """
+    lost = is_temporary(arrays)
     # What may run code of others comes before arrays are bound.
     cast = boolean("cast_grads", cast_grads)
     *others, step = values
@@ -54,6 +55,11 @@ def apply_carefully(
         own_rows = tuple(None if indices is None else [indices[i]] for i in range(len(steps)))
         bound = bind((rule,) * len(steps), parts, [[suffix] for suffix in suffixes], own_rows, cast)
         bound.load(tuple(checked))
+    if lost:
+        raise ValueError(
+            "param: expected an array that is in use elsewhere, got a temporary one, whose update would be lost: "
+            "indexing with an array makes a copy (rows=... updates rows in place)"
+        )
     _threads.run(bound)
 
 
