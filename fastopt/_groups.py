@@ -80,7 +80,7 @@ class Group:
         for name, start in rule.states.items():
             if name not in state:
                 start = CHECKS[start](start, flat[start]) if isinstance(start, str) else start
-                state[name] = tuple(_filled_like(param, start) for param in self.params)
+                state[name] = tuple(filled_like(param, start) for param in self.params)
                 self.set_missed([steps] * len(self.params))
         if state.keys() != self.state.keys() or "rule" not in own:
             own["state"] = MappingProxyType({name: state[name] for name in rule.states})
@@ -236,7 +236,7 @@ def _flat(hyper: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _filled_like(param: Array, value: float) -> Array:
+def filled_like(param: Array, value: float) -> Array:
     """Return a dense array in the order of `param`, and as far from a cache line: then vectors line up in both."""
     line = 64
     memory = np.empty(param.nbytes + line, np.uint8)

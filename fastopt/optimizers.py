@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from math import inf
 from threading import RLock
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 
@@ -64,6 +64,8 @@ class Optimizer:
     steps : int
         Steps done.
     """
+
+    _kept: ClassVar[tuple[str, ...]] = ()  # attributes of a derived class that copies have too
 
     def __init__(self, params: Any, state: Mapping[str, Any] | None, steps: int, **defaults: Any) -> None:
         params = taken_once(params)
@@ -239,7 +241,9 @@ class Optimizer:
             rows is not None
             or plan.key != (_backend.active, self._changes[0], cast_grads, absent)
             or plan.bound is None
-            or not (plan.whole or all(len(own) == len(group.params) for own, group in zip(given, self.groups, strict=True)))
+            or not (
+                plan.whole or all(len(own) == len(group.params) for own, group in zip(given, self.groups, strict=True))
+            )
             or not plan.bound.rebind(given if plan.whole else _by_part(given, plan.parts))
         ):
             plan = self._make_plan(given, absent, skip_none, cast_grads, rows)
@@ -459,7 +463,14 @@ class Optimizer:
 
     def __reduce__(self) -> Any:
         settings = [group.hyper_parameters() for group in self.groups]
-        return _unbound, (type(self), self._defaults, settings if self._grouped else settings[0], self.state_dict())
+        kept = {name: getattr(self, name) for name in self._kept}
+        return _unbound, (
+            type(self),
+            self._defaults,
+            settings if self._grouped else settings[0],
+            self.state_dict(),
+            kept,
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Optimizer":
         make, arguments = self.__reduce__()
@@ -520,7 +531,7 @@ def _by_part(values: tuple[Sequence[Any], ...], parts: list[tuple[int, int, list
 class _Unbound(Optimizer):
     """An optimizer as it is copied and unpickled: settings and state, no parameters."""
 
-    _settings: tuple[dict[str, Any], Any, dict[str, Array | float | int]]
+    _settings: tuple[dict[str, Any], Any, dict[str, Array | float | int], dict[str, Any]]
 
     def __getattr__(self, name: str) -> Any:
         """Say what is missing."""
@@ -533,7 +544,7 @@ class _Unbound(Optimizer):
 
     def bind(self, params: Any) -> None:
         """Take parameters, and become an optimizer; see `Optimizer.bind`."""
-        defaults, settings, state = self._settings
+        defaults, settings, state, kept = self._settings
         if isinstance(settings, list):
             params = taken_once(params)
             if not isinstance(params, list | tuple) or len(params) != len(settings):
@@ -547,7 +558,7 @@ class _Unbound(Optimizer):
         Optimizer.__init__(made, params, None, 0, **defaults)
         made.load_state_dict(state)
         vars(self).clear()
-        vars(self).update(vars(made))
+        vars(self).update(vars(made) | kept)
         object.__setattr__(self, "__class__", cls)
 
     def __reduce__(self) -> Any:
@@ -558,11 +569,15 @@ class _Unbound(Optimizer):
 
 
 def _unbound(
-    cls: type[Optimizer], defaults: dict[str, Any], settings: Any, state: dict[str, Array | float | int]
+    cls: type[Optimizer],
+    defaults: dict[str, Any],
+    settings: Any,
+    state: dict[str, Array | float | int],
+    kept: dict[str, Any],
 ) -> Optimizer:
     """Return an optimizer as it is copied and unpickled, to be bound to parameters."""
     opt: _Unbound = object.__new__(type(cls.__name__, (_Unbound, cls), {"__doc__": cls.__doc__}))
-    opt._settings = (defaults, settings, state)
+    opt._settings = (defaults, settings, state, kept)
     return opt
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,10 @@ def backend(request):
     if reason := why_not(request.param):
         pytest.skip(reason)
     return request.param
+
+
+@pytest.fixture(scope="session")
+def keras():
+    """Keras, if it is installed, on a backend that is."""
+    os.environ.setdefault("KERAS_BACKEND", next(name for name in ("torch", "jax", "numpy") if find_spec(name)))
+    return pytest.importorskip("keras", reason="compares with Keras")

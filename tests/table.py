@@ -133,7 +133,7 @@ HYPER_PARAMETERS = {
     "lr_in_velocity": _SWITCH,
     "momentum": _SHARE,
     "nesterov": _SWITCH,
-    "step": ((1, 7, 2**40), (0, -1, 2**63), ("1", None, [1], 1.5, math.nan, True)),
+    "step": ((1, 7, 2**40), (0, -1, 2**63), ("1", None, 1.5, math.nan, True)),
     "weight_decay": _NOT_NEGATIVE,
 }
 """For every name of a hyper-parameter: values that are taken (two ordinary ones, then its bounds), values out of range,

@@ -261,7 +261,7 @@ def test_every_hyper_parameter_is_checked(schedule: Schedule, name: str, wrong: 
         (lambda: PiecewiseConstant((5,), (0.1,)), "values: expected 2, one more .*, got 1"),
         (lambda: Sequential((Constant(1),), (5,)), "schedules: expected 2, one more .*, got 1"),
         (lambda: CosineAnnealing(0.1, 5, 0.2), "eta_min: expected at most lr = 0.1, got 0.2"),
-        (lambda: CosineWarmRestarts(0.1, 5, 0), "T_mult: expected an integer >= 1, got 0"),
+        (lambda: CosineWarmRestarts(0.1, 5, 0), "T_mult: expected a finite number >= 1, got 0"),
         (lambda: CosineWarmRestarts(0.1, 5, 1, 0.2), "eta_min: expected at most lr = 0.1, got"),
         (lambda: SnapshotCosine(0.1, 5, 6), "cycles: expected at most total_steps = 5, got 6"),
         (lambda: Cyclical(0.2, 0.1), "base_lr: expected at most max_lr = 0.1, got 0.2"),

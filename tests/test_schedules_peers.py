@@ -1,6 +1,5 @@
 """Schedules against PyTorch's and Keras' own, over a few cycles and past the end."""
 
-import os
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -37,12 +36,6 @@ def name(value: object) -> str:
 @pytest.fixture(scope="module")
 def torch() -> Any:
     return pytest.importorskip("torch", reason="compares with PyTorch")
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    os.environ.setdefault("KERAS_BACKEND", "numpy")
-    return pytest.importorskip("keras", reason="compares with Keras")
 
 
 # --- PyTorch ------------------------------------------------------------------------------------

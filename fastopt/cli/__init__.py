@@ -20,11 +20,19 @@ COMMANDS = {
     "schedule": "show a learning-rate schedule",
     "descend": "walk down a function of one variable",
     "landscape": "draw the loss around a network",
+    "match": "train the same network with fastopt and with another library",
     "bench": "measure the kernels against others and against the memory",
     "info": "show which kernels run, and versions",
 }
 
-USAGE = {"train": "[DATA] ", "compare": "[DATA] ", "lr-find": "[DATA] ", "landscape": "[DATA] ", "descend": "[ROUND] "}
+USAGE = {
+    "train": "[DATA] ",
+    "compare": "[DATA] ",
+    "lr-find": "[DATA] ",
+    "landscape": "[DATA] ",
+    "descend": "[ROUND] ",
+    "match": "LIBRARY ",
+}
 
 EPILOG = """\
 examples:
@@ -63,6 +71,10 @@ def command_module(name: str) -> Any:
             from fastopt.cli import landscape
 
             return landscape
+        case "match":
+            from fastopt.cli import match
+
+            return match
         case "bench":
             try:
                 import fastopt.cli.bench as bench

@@ -118,7 +118,7 @@ def sgd(
     array([0.95, 2.05])
     """
     arrays, values = (param, grad), (lr, weight_decay, decoupled, grad_scale, clip_value, 1)
-    careful = cast_grads is not False or rows is not None
+    careful = rows is not None or not (cast_grads is False or cast_grads is True)
     if careful or not _backend.active.apply(rules.SGD, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rules.SGD, arrays, values, cast_grads, rows)
 
@@ -208,7 +208,7 @@ def momentum(
     arrays = (param, grad, momentum_buffer)
     values = (lr, momentum, dampening, nesterov, lr_in_velocity, weight_decay, decoupled, grad_scale, clip_value, step)
     rule = rules.MOMENTUM
-    careful = cast_grads is not False or rows is not None
+    careful = rows is not None or not (cast_grads is False or cast_grads is True)
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)
 
@@ -278,7 +278,7 @@ def adagrad(
     arrays, no_lr_decay = (param, grad, sum), 0.0
     values = (lr, no_lr_decay, eps, eps_in_sqrt, weight_decay, decoupled, grad_scale, clip_value, 1)
     rule = rules.ADAGRAD
-    careful = cast_grads is not False or rows is not None
+    careful = rows is not None or not (cast_grads is False or cast_grads is True)
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)
 
@@ -376,7 +376,7 @@ def rmsprop(
     if momentum_buffer is not None:
         rule = rules.RMSPROP_MOMENTUM if grad_avg is None else rules.RMSPROP_CENTERED_MOMENTUM
         arrays = (*arrays, momentum_buffer)
-    careful = cast_grads is not False or rows is not None
+    careful = rows is not None or not (cast_grads is False or cast_grads is True)
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)
 
@@ -477,7 +477,7 @@ def adam(
     rule = rules.ADAM
     if max_exp_avg_sq is not None:
         rule, arrays = rules.AMSGRAD, (*arrays, max_exp_avg_sq)
-    careful = cast_grads is not False or rows is not None or hasattr(step, "__len__")
+    careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)
 
@@ -538,7 +538,7 @@ def adamw(
     rule = rules.ADAM
     if max_exp_avg_sq is not None:
         rule, arrays = rules.AMSGRAD, (*arrays, max_exp_avg_sq)
-    careful = cast_grads is not False or rows is not None or hasattr(step, "__len__")
+    careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)
 
@@ -599,6 +599,6 @@ def lion(
     """
     arrays, values = (param, grad, exp_avg), (lr, beta1, beta2, weight_decay, grad_scale, clip_value, 1)
     rule = rules.LION
-    careful = cast_grads is not False or rows is not None
+    careful = rows is not None or not (cast_grads is False or cast_grads is True)
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)

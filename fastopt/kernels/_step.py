@@ -38,19 +38,18 @@ def apply_carefully(
     # What may run code of others comes before arrays are bound.
     cast = boolean("cast_grads", cast_grads)
     *others, step = values
-    by_tensor = isinstance(step, list | tuple) or (isinstance(step, np.ndarray) and step.ndim > 0)
+    listed = isinstance(arrays[0], list | tuple)
+    by_tensor = listed and (isinstance(step, list | tuple) or (isinstance(step, np.ndarray) and step.ndim > 0))
     steps = list(step) if by_tensor else [step]
     checked = [rule.checked(*others, own) for own in steps or [1]]
     streams, suffixes = as_streams(rule.streams, arrays)
-    listed = isinstance(arrays[0], list | tuple)
     indices = _indices(rows, suffixes, listed)
     if not by_tensor:
         bound = bind((rule,), (tuple(streams),), (suffixes,), (indices,), cast)
         bound.load((checked[0],))
     else:
-        if not listed or len(steps) != len(suffixes):
-            expected = f"{len(suffixes)} numbers like param" if listed else "one number like param"
-            raise ValueError(f"step: expected {expected}, got {len(steps)} numbers")
+        if len(steps) != len(suffixes):
+            raise ValueError(f"step: expected {len(suffixes)} numbers like param, got {len(steps)}")
         parts = tuple(tuple([stream[i]] for stream in streams) for i in range(len(steps)))
         own_rows = tuple(None if indices is None else [indices[i]] for i in range(len(steps)))
         bound = bind((rule,) * len(steps), parts, [[suffix] for suffix in suffixes], own_rows, cast)
@@ -97,7 +96,7 @@ def bind(
     cast : bool
         Whether gradients may be of another type than their parameters.
     """
-    bound = None if cast else _backend.active.bind(rules, parts, False, rows)
+    bound = _backend.active.bind(rules, parts, False, rows)
     if bound is None:
         indices_of = rows or (None,) * len(rules)
         parts = tuple(

@@ -2,10 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from fastopt._checks import COUNT, FACTOR, RATE, SHARE, boolean, check_fields, check_order, choice, optional, real
 from fastopt.schedules._base import Schedule, check_step, check_update
+
+
+def _multiple(name: str, value: Any) -> int | float:
+    """Check for a number of at least 1, and return a whole one as an int."""
+    multiple = real(at_least=1)(name, value)
+    return int(multiple) if multiple.is_integer() else multiple
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,8 @@ class CosineWarmRestarts(Schedule):
         The rate at the start of the first cycle, at least 0.
     T_0 : int
         Steps of the first cycle.
-    T_mult : int
-        How many times longer each cycle is than the one before.
+    T_mult : float
+        How many times longer each cycle is than the one before, at least 1.
     eta_min : float
         The lowest rate, from 0 to `lr`.
     gamma : float
@@ -96,7 +102,7 @@ class CosineWarmRestarts(Schedule):
     -----
     PyTorch: ``CosineAnnealingWarmRestarts(T_0, T_mult, eta_min)``, which has no `gamma`. Keras:
     ``CosineDecayRestarts(lr, first_decay_steps=T_0, t_mul=T_mult, m_mul=gamma,
-    alpha=eta_min / lr)``, where `t_mul` is 2 by default and may be a fraction. The same numbers.
+    alpha=eta_min / lr)``, where `t_mul` is 2 by default. The same numbers.
     Restarts are found in whole numbers here; Keras rounds a logarithm and may be a step off.
 
     References
@@ -115,20 +121,24 @@ class CosineWarmRestarts(Schedule):
 
     lr: float
     T_0: int
-    T_mult: int = 1
+    T_mult: float = 1
     eta_min: float = 0.0
     gamma: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the hyper-parameters."""
-        check_fields(self, lr=RATE, T_0=COUNT, T_mult=COUNT, eta_min=RATE, gamma=FACTOR)
+        check_fields(self, lr=RATE, T_0=COUNT, T_mult=_multiple, eta_min=RATE, gamma=FACTOR)
         check_order(self, "eta_min", "lr")
 
-    def _cycle(self, step: float) -> tuple[int, float, int]:
+    def _cycle(self, step: float) -> tuple[int, float, float]:
         """Return the number of the cycle, the steps since its start, and its length."""
-        T_0, m, whole = self.T_0, self.T_mult, int(step)  # cycles begin at whole steps
+        T_0, m, whole = self.T_0, self.T_mult, int(step)  # cycles begin at whole steps, unless `m` is a fraction
         if m == 1:
             return whole // T_0, step % T_0, T_0
+        if isinstance(m, float):
+            i = int(math.log(step * (m - 1) / T_0 + 1) / math.log(m))
+            start = T_0 * (m**i - 1) / (m - 1)
+            return i, step - start, T_0 * m**i
         # Cycle i starts at T_0 (m^i - 1) / (m - 1), so i is the largest with m^i <= ratio. The
         # logarithm may round across a whole number; whole numbers then decide.
         ratio = whole * (m - 1) // T_0 + 1
@@ -151,8 +161,8 @@ class CosineWarmRestarts(Schedule):
 
     def ends_cycle(self, step: int) -> bool:
         """Whether the update number `step`, from 0, is the last of its cycle."""
-        _, since, length = self._cycle(check_update(step))
-        return since + 1 == length
+        i, since, length = self._cycle(check_update(step))
+        return since + 1 == length if isinstance(length, int) else self._cycle(step + 1)[0] > i
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,378 @@
+"""The same training by other libraries, with networks of their own."""
+
+import copy
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from inspect import signature
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastopt import optimizers
+from fastopt._extras import require
+from fastopt._typing import Array
+from fastopt.cli._errors import UsageError
+from fastopt.cli._optimizers import OPTIMIZERS, Choice
+from fastopt.nn import Network
+
+Keywords = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data and the start of a training: a network of two dense layers, ReLU between them, softmax and cross-entropy."""
+
+    net: Network
+    X: Array
+    y: Array
+    iterations: int
+
+    @property
+    def weights(self) -> list[Array]:
+        """Weight and bias of each layer; a weight has a row for each input."""
+        return list(self.net.named_params().values())
+
+    @property
+    def widths(self) -> list[int]:
+        """Numbers of inputs, hidden values and outputs."""
+        return [len(self.weights[0]), *[bias.size for bias in self.weights[1::2]]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The loss before each update, and the parameters after the last one."""
+
+    losses: Array
+    params: Array
+
+    @classmethod
+    def of(cls, losses: Sequence[Any], weights: Sequence[Any]) -> "Run":
+        """Make it of a loss per iteration, and the weights in the order of `Task.weights`."""
+        params = [np.asarray(weight, np.float64).ravel() for weight in weights]
+        return cls(np.asarray(losses, np.float64), np.concatenate(params))
+
+
+class Library:
+    """A library: how it calls optimizers and their settings, and how it trains.
+
+    Attributes
+    ----------
+    module : str
+        Its name on the command line, which is that of its extra too.
+    theirs, ours : str
+        The modules that have its optimizers, and fastopt's with the same arguments and conventions.
+    keywords : mapping
+        The keywords of settings that it calls otherwise than the command line; several for a pair.
+    """
+
+    module: ClassVar[str]
+    theirs: ClassVar[str]
+    ours: ClassVar[str]
+    keywords: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    note: str = ""
+
+    def __init__(self) -> None:
+        self.library = self._require(self.module)
+        self._theirs, self._ours = self._require(self.theirs), self._require(self.ours)
+
+    def _require(self, module: str) -> Any:
+        return require(module, extra=self.module, what=f"fastopt match {self.module}")
+
+    def version(self) -> str:
+        """Return its version, with those of what it runs on."""
+        return str(self.library.__version__)
+
+    def optimizers(self) -> list[str]:
+        """Return the names of the optimizers that it and fastopt have."""
+        return [name for name in OPTIMIZERS if self._has(name)]
+
+    def _has(self, name: str) -> bool:
+        choice = OPTIMIZERS[name]
+        own = self.name_of(choice.cls)
+        make = self.of_theirs(own) if own in self._ours.__all__ else None
+        return make is not None and self._named(self.fixed(choice)).keys() <= signature(make).parameters.keys()
+
+    def name_of(self, cls: type) -> str:
+        """Return its name of an optimizer."""
+        return cls.__name__
+
+    def of_theirs(self, name: str) -> Any:
+        """Return what makes its optimizer, or None if it has none."""
+        return getattr(self._theirs, name, None)
+
+    def fixed(self, choice: Choice) -> Keywords:
+        """Return the settings that the name of an optimizer fixes."""
+        return dict(choice.fixed)
+
+    def _named(self, settings: Mapping[str, Any]) -> Keywords:
+        """Return settings under the names that they have here."""
+        named: Keywords = {}
+        for setting, value in settings.items():
+            keywords = self.keywords.get(setting, (setting,))
+            named |= zip(keywords, value if len(keywords) > 1 else (value,), strict=True)
+        return named
+
+    def arguments(self, name: str, settings: Mapping[str, Any]) -> Keywords:
+        """Return the keywords of an optimizer, the same ones for both, or say what does not fit."""
+        if name not in self.optimizers():
+            raise UsageError(f"--optimizer: {self.module} takes {', '.join(self.optimizers())}, got {name!r}")
+        choice = OPTIMIZERS[name]
+        parameters = signature(self.of_theirs(self.name_of(choice.cls))).parameters
+        for setting in settings:
+            known = ("alpha" if setting == "rho" else setting) in choice.defaults
+            if not known or not self._named({setting: settings[setting]}).keys() <= parameters.keys():
+                raise UsageError(f"--{setting.replace('_', '-')}: {name} has no such setting in {self.module}")
+        (rate,) = self._named({"lr": 0.0})
+        default = self._defaults_of(self.name_of(choice.cls))[rate].default
+        lr = default if isinstance(default, float) else choice.defaults["lr"]
+        return self._named({"lr": lr, **self.fixed(choice), **settings})
+
+    def _defaults_of(self, name: str) -> Mapping[str, Any]:
+        return signature(self.of_theirs(name)).parameters
+
+    def our_step(self, name: str, net: Network, arguments: Keywords) -> Callable[[], None]:
+        """Return the update of `net` by fastopt."""
+        optimizer = getattr(self._ours, self.name_of(OPTIMIZERS[name].cls))(net.params, **arguments)
+        return lambda: optimizer.step(net.grads)
+
+    def describe(self, name: str, arguments: Keywords) -> tuple[str, str]:
+        """Return the two calls that make the optimizers, fastopt's first."""
+        own = self.name_of(OPTIMIZERS[name].cls)
+        text = ", ".join(f"{keyword}={value!r}" for keyword, value in arguments.items())
+        return f"{self.ours}.{own}({text})", f"{self.theirs}.{own}({text})"
+
+    def train(self, task: Task, name: str, arguments: Keywords) -> Run:
+        """Train with the library."""
+        return self._train(task, self.of_theirs(self.name_of(OPTIMIZERS[name].cls)), arguments)
+
+    def _train(self, task: Task, make: Callable[..., Any], arguments: Keywords) -> Run:
+        raise NotImplementedError
+
+
+class Torch(Library):
+    """PyTorch, whose names and defaults are fastopt's own."""
+
+    module, theirs, ours = "torch", "torch.optim", "fastopt.optimizers"
+    keywords: ClassVar = {"rho": ("alpha",)}
+
+    def describe(self, name: str, arguments: Keywords) -> tuple[str, str]:
+        """Return the two calls, fastopt's by its short name."""
+        own, other = super().describe(name, arguments)
+        return own.replace("fastopt.optimizers.", "fastopt."), other
+
+    def _train(self, task: Task, make: Callable[..., Any], arguments: Keywords) -> Run:
+        torch = self.library
+        dense = [torch.nn.Linear(*pair, dtype=torch.float64) for pair in pairwise(task.widths)]
+        model = torch.nn.Sequential(dense[0], torch.nn.ReLU(), dense[1])
+        with torch.no_grad():
+            for param, weight in zip(model.parameters(), task.weights, strict=True):
+                param.copy_(torch.tensor(weight.T))  # PyTorch's weights have a row for each output
+        optimizer = make(model.parameters(), **arguments)
+        X, y = torch.tensor(task.X), torch.tensor(task.y)
+        losses = []
+        for _ in range(task.iterations):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(X), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return Run.of(losses, [param.detach().numpy().T for param in model.parameters()])
+
+
+class Keras(Library):
+    """Keras, on whatever backend it has."""
+
+    module, theirs, ours = "keras", "keras.optimizers", "fastopt.compat.keras"
+    keywords: ClassVar = {"lr": ("learning_rate",), "betas": ("beta_1", "beta_2"), "eps": ("epsilon",)}
+
+    #: Backends with gradients, and then the one that is always there.
+    _BACKENDS = ("tensorflow", "torch", "jax", "numpy")
+
+    def __init__(self) -> None:
+        self._choose_backend()
+        super().__init__()
+        self.backend = str(self.library.config.backend())
+        if not self._differentiates():
+            self.note = f"Keras' backend {self.backend} has no gradients: its optimizer gets those of fastopt.nn"
+
+    def _choose_backend(self) -> None:
+        """Let Keras, which would take TensorFlow, take a backend that is installed, unless somebody chose one."""
+        home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+        if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ and not (home / "keras.json").exists():
+            os.environ["KERAS_BACKEND"] = next(name for name in self._BACKENDS if find_spec(name))
+
+    def _differentiates(self) -> bool:
+        return self.backend in self._BACKENDS[:-1]
+
+    def version(self) -> str:
+        """Return its version, and its backend."""
+        return f"{super().version()} on {self.backend}"
+
+    def _train(self, task: Task, make: Callable[..., Any], arguments: Keywords) -> Run:
+        train = self._fit if self._differentiates() else self._update
+        config = self.library.config
+        before = config.floatx()
+        config.set_floatx("float64")  # Keras rounds learning rates and losses to it
+        try:
+            with _wide_jax() if self.backend == "jax" else warnings.catch_warnings():
+                return train(task, make(**arguments))
+        finally:
+            config.set_floatx(before)
+
+    def _fit(self, task: Task, optimizer: Any) -> Run:
+        keras = self.library
+        widths = task.widths
+        model = keras.Sequential(
+            [
+                keras.Input((widths[0],), dtype="float64"),
+                keras.layers.Dense(widths[1], activation="relu", dtype="float64"),
+                keras.layers.Dense(widths[2], dtype="float64"),
+            ]
+        )
+        model.set_weights(task.weights)
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        batch = {"batch_size": len(task.X), "shuffle": False}
+        history = model.fit(task.X, task.y, **batch, epochs=task.iterations, verbose=0)
+        return Run.of(history.history["loss"], model.get_weights())
+
+    def _update(self, task: Task, optimizer: Any) -> Run:
+        net = copy.deepcopy(task.net)
+        params = self.library.Variable(net.params, dtype="float64")
+        losses = []
+        for _ in range(task.iterations):
+            net.params[...] = params.numpy()
+            losses.append(net.loss_and_grad(task.X, task.y))
+            optimizer.apply([self.library.ops.convert_to_tensor(net.grads, "float64")], [params])
+        return Run.of(losses, [params.numpy()])
+
+
+class Sklearn(Library):
+    """scikit-learn's `MLPClassifier`, with its two solvers."""
+
+    module, theirs, ours = "sklearn", "sklearn.neural_network", "fastopt.compat.sklearn"
+    keywords: ClassVar = {"lr": ("learning_rate_init",), "betas": ("beta_1", "beta_2"), "eps": ("epsilon",)}
+
+    def name_of(self, cls: type) -> str:
+        """Return the name of the class that has a solver's step."""
+        return f"{cls.__name__}Optimizer"
+
+    def of_theirs(self, name: str) -> Any:
+        """Return the class that has a solver's settings and defaults: a subclass of their own, which is private."""
+        return getattr(self._ours, name)
+
+    def _defaults_of(self, name: str) -> Mapping[str, Any]:
+        return signature(self._theirs.MLPClassifier).parameters
+
+    def fixed(self, choice: Choice) -> Keywords:
+        """Return the settings that a name fixes; by default scikit-learn has Nesterov's momentum."""
+        plain = {"momentum": 0.0, "nesterov": False} if choice.cls is optimizers.SGD else {}
+        return plain | dict(choice.fixed)
+
+    def our_step(self, name: str, net: Network, arguments: Keywords) -> Callable[[], None]:
+        """Return the update of `net` by fastopt."""
+        optimizer = self.of_theirs(self.name_of(OPTIMIZERS[name].cls))([net.params], **arguments)
+        return lambda: optimizer.update_params([net.params], [net.grads])
+
+    def _settings(self, name: str, arguments: Keywords) -> Keywords:
+        solver = OPTIMIZERS[name].cls.__name__.lower()
+        renamed = {"nesterovs_momentum" if key == "nesterov" else key: value for key, value in arguments.items()}
+        return {"solver": solver, **renamed}
+
+    def describe(self, name: str, arguments: Keywords) -> tuple[str, str]:
+        """Return the two calls."""
+        own, _ = super().describe(name, arguments)
+        text = ", ".join(f"{keyword}={value!r}" for keyword, value in self._settings(name, arguments).items())
+        return own, f"{self.theirs}.MLPClassifier({text})"
+
+    def train(self, task: Task, name: str, arguments: Keywords) -> Run:
+        """Train with scikit-learn."""
+        common = {"hidden_layer_sizes": task.widths[1:-1], "alpha": 0.0, "tol": 0.0, "n_iter_no_change": 10**9}
+        batch = {"batch_size": len(task.X), "shuffle": False, "warm_start": True}
+        net = self._theirs.MLPClassifier(**common, **batch, max_iter=1, **self._settings(name, arguments))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", self._require("sklearn.exceptions").ConvergenceWarning)
+            net.fit(task.X, task.y)  # an iteration that makes the arrays
+            net.coefs_ = [weight.copy() for weight in task.weights[0::2]]
+            net.intercepts_ = [bias.copy() for bias in task.weights[1::2]]
+            net.set_params(max_iter=task.iterations).fit(task.X, task.y)
+        trained = [array for layer in zip(net.coefs_, net.intercepts_, strict=True) for array in layer]
+        return Run.of(net.loss_curve_[-task.iterations :], trained)
+
+
+class Optax(Library):
+    """optax, with a network in JAX."""
+
+    module, theirs, ours = "optax", "optax", "fastopt.compat.optax"
+    keywords: ClassVar = {"lr": ("learning_rate",), "rho": ("decay",), "betas": ("b1", "b2")}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jax = self._require("jax")
+
+    def version(self) -> str:
+        """Return its version, and that of JAX."""
+        return f"{super().version()} with JAX {self._jax.__version__}"
+
+    def name_of(self, cls: type) -> str:
+        """Return the name of the function that makes an optimizer."""
+        return cls.__name__.lower()
+
+    def _train(self, task: Task, make: Callable[..., Any], arguments: Keywords) -> Run:
+        jax, optax = self._jax, self.library
+
+        def loss(weights: Any, X: Any, y: Any) -> Any:
+            hidden = jax.nn.relu(X @ weights[0] + weights[1])
+            scores = hidden @ weights[2] + weights[3]
+            return optax.softmax_cross_entropy_with_integer_labels(scores, y).mean()
+
+        @jax.jit  # type: ignore[untyped-decorator]
+        def update(weights: Any, state: Any) -> Any:
+            value, grads = jax.value_and_grad(loss)(weights, X, y)
+            updates, state = optimizer.update(grads, state, weights)
+            return value, optax.apply_updates(weights, updates), state
+
+        with _wide_jax():
+            X, y = jax.numpy.array(task.X), jax.numpy.array(task.y)
+            weights = [jax.numpy.array(weight) for weight in task.weights]
+            optimizer = make(**arguments)
+            state = optimizer.init(weights)
+            losses = []
+            for _ in range(task.iterations):
+                value, weights, state = update(weights, state)
+                losses.append(value)
+            return Run.of(losses, weights)
+
+
+@contextmanager
+def _wide_jax() -> Iterator[None]:
+    """Let JAX compute in float64."""
+    jax = require("jax", extra="optax", what="float64 in JAX")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
+
+
+LIBRARIES: dict[str, type[Library]] = {library.module: library for library in (Torch, Keras, Sklearn, Optax)}
+
+
+def train_ours(library: Library, task: Task, name: str, arguments: Keywords, *, last_bit: bool = False) -> Run:
+    """Train with fastopt; with `last_bit` from weights of which each differs in its last bit."""
+    net = copy.deepcopy(task.net)
+    if last_bit:
+        net.params[...] = np.nextafter(net.params, np.inf)
+    step = library.our_step(name, net, arguments)
+    losses = []
+    for _ in range(task.iterations):
+        losses.append(net.loss_and_grad(task.X, task.y))
+        step()
+    return Run.of(losses, [net.params])

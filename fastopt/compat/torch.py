@@ -1,0 +1,577 @@
+"""PyTorch's optimizers with fastopt's kernels: the classes of ``torch.optim``, for models on the CPU.
+
+Each class is a subclass of PyTorch's own and overrides the step alone: arguments, parameter groups, hooks, state and
+its saving, and learning rate schedulers are PyTorch's. The step updates dense float32 and float64 parameters on the CPU
+by compiled rules, all of them in one call; any others among the parameters take PyTorch's own step.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import chain
+from math import inf
+from operator import attrgetter
+from typing import Any, ClassVar, NamedTuple
+
+from fastopt._extras import require
+from fastopt._typing import Array
+from fastopt.kernels import _backend, rules
+from fastopt.kernels._backend import Bound
+from fastopt.kernels._step import bind
+from fastopt.kernels._threads import run
+from fastopt.kernels.rules import CHECKS, RULES, Rule
+
+torch: Any = require("torch", extra="torch", what="fastopt.compat.torch")
+optim: Any = torch.optim
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "RMSprop"]
+
+Tensor = Any
+Group = dict[str, Any]
+Values = tuple[Any, ...]
+Counter = Any  # a memoryview of PyTorch's number of steps, a float
+
+# PyTorch's conventions, where a rule offers others.
+_CONVENTIONS = {"decoupled": False, "eps_hat": False, "eps_in_sqrt": False, "lr_in_velocity": False}
+
+# How the hyper-parameters of a rule become plain values; they may be tensors of one element.
+_KINDS: dict[str, Callable[[Any], Any]] = {"real": float, "boolean": bool}
+_READERS = {
+    rule: [(name, _KINDS[kind]) for name, (kind, _, _) in zip(rule.hyper_parameters, rule.ranges, strict=False)]
+    for rule in RULES
+}
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)  # a subclass may stand for something else than its memory
+_DTYPES = (torch.float32, torch.float64)
+_data_ptr = torch.Tensor.data_ptr
+_grad = attrgetter("grad")
+
+
+class _Found(NamedTuple):
+    """A parameter that a rule can update."""
+
+    done: float  # steps
+    arrays: list[Array]  # of parameter, gradient and states
+    held: list[Tensor]  # whose memory the plan keeps: parameter, states, counter
+    counter: Counter | None
+    made: dict[str, Tensor]  # state that begins with this step
+
+
+class _Part:
+    """Parameters of one group that have done the same number of steps, and so share their scalars."""
+
+    def __init__(self, group: int, rule: Rule, done: float) -> None:
+        self.group, self.rule, self.done = group, rule, done
+        self.places: list[int] = []  # among all parameters of the optimizer
+        self.suffixes: list[str] = []
+        self.counters: list[Counter] = []
+        self.streams: list[list[Array]] = [[] for _ in rule.streams]
+
+    def add(self, place: int, suffix: str, found: _Found) -> None:
+        self.places.append(place)
+        self.suffixes.append(suffix)
+        if found.counter is not None:
+            self.counters.append(found.counter)
+        for stream, array in zip(self.streams, found.arrays, strict=True):
+            stream.append(array)
+
+    def stands(self) -> bool:
+        """Whether the parameters have done `done` steps still."""
+        return [counter[0] for counter in self.counters].count(self.done) == len(self.counters)
+
+    def count(self) -> None:
+        """Add a step."""
+        self.done += 1
+        for counter in self.counters:
+            counter[0] = self.done
+        if self.counters:
+            self.done = self.counters[0][0]  # a float32 stays at 2**24, in PyTorch too
+
+
+class _Plan:
+    """Memory bound to rules for the steps to come, and what tells whether it still is that of the optimizer."""
+
+    def __init__(self, chosen: list[Rule | None]) -> None:
+        self.parts: list[_Part] = []
+        self.bound: Bound | None = None
+        self.rest: dict[int, list[Tensor]] = {}  # parameters that PyTorch updates, by the number of their group
+        self.params: list[Tensor] = []  # that the rules update
+        self.made: list[dict[str, Tensor]] = []  # state that begins with the first step, of each of them
+        self.held: list[Tensor] = []  # whose memory is bound
+        self._chosen = chosen
+        self._backend = _backend.active
+
+    def bind(self, values: list[Values]) -> None:
+        """Bind all parts, or raise an error that names what does not fit."""
+        if self.parts:
+            rules_of_parts = tuple([part.rule for part in self.parts])
+            streams = tuple([part.streams for part in self.parts])
+            self.bound = bind(rules_of_parts, streams, [part.suffixes for part in self.parts])
+            self._load(values)
+            for part in self.parts:
+                part.streams = []  # the gradients are not the plan's to keep
+
+    def begin(self, params: list[Tensor], grads: list[Any], states: dict[Tensor, Any]) -> None:
+        """Give the optimizer the new state, and note what the plan was made of, for `holds`."""
+        for param, state in zip(self.params, self.made, strict=True):
+            if state:
+                states[param].update(state)
+        self.made = []
+        self._own_states = [states[param] for param in self.params if param in states]
+        self._looks = _looks(params, grads, states, self._own_states, self.held)
+
+    def holds(
+        self,
+        chosen: list[Rule | None],
+        params: list[Tensor],
+        grads: list[Any],
+        states: dict[Tensor, Any],
+    ) -> bool:
+        """Whether the same parameters have gradients, and the memory of parameters and states is where it was."""
+        return (
+            self._chosen == chosen
+            and self._backend is _backend.active
+            and self._looks == _looks(params, grads, states, self._own_states, self.held)
+            and all(part.stands() for part in self.parts)
+        )
+
+    def take(self, values: list[Values], grads: list[Any]) -> bool:
+        """Take hyper-parameters and gradients of the next step; return whether these fit."""
+        if self.bound is None:
+            return True
+        given = tuple([[grads[place] for place in part.places] for part in self.parts])
+        self._load(values)
+        try:
+            return self.bound.rebind(given) or self.bound.rebind(tuple([[g.numpy() for g in own] for own in given]))
+        except (RuntimeError, TypeError):  # a gradient that is sparse, or has a graph
+            return False
+
+    def _load(self, values: list[Values]) -> None:
+        assert self.bound is not None
+        self.bound.load(tuple([(*values[part.group], int(part.done) + 1) for part in self.parts]))
+
+    def run(self) -> None:
+        """Update parameters and states, and count the step."""
+        if self.bound is not None:
+            for part in self.parts:
+                part.count()
+            run(self.bound)
+            torch.autograd.graph.increment_version(self.params)  # so that autograd notices
+
+    def release(self) -> None:
+        """Let go of the gradients."""
+        if self.bound is not None:
+            self.bound.release()
+
+
+def _looks(
+    params: list[Tensor],
+    grads: list[Any],
+    states: dict[Tensor, Any],
+    own_states: list[dict[str, Any]],
+    held: list[Tensor],
+) -> tuple[list[Any], ...]:
+    """Return what changes with the objects of a step, in loops of C: there are hundreds of tensors.
+
+    An identity stands for an object that the plan keeps alive, so no other one can have it.
+    """
+    return (
+        list(map(id, params)),
+        list(map(type, grads)),
+        list(map(id, states.values())),
+        list(map(id, chain.from_iterable(map(dict.values, own_states)))),
+        list(map(_data_ptr, held)),
+    )
+
+
+def _array(tensor: Any, model: Tensor) -> Array | None:
+    """Return the memory of a tensor of the dtype and shape of `model`, or None where it is not for a loop."""
+    if not (
+        type(tensor) in _PLAIN
+        and tensor.layout is torch.strided
+        and tensor.device.type == "cpu"
+        and tensor.dtype is model.dtype
+        and tensor.dtype in _DTYPES
+        and tensor.shape == model.shape
+    ):
+        return None
+    try:
+        array: Array = tensor.detach().numpy()
+    except RuntimeError:  # a tensor that is negated when it is read, or one of torch.func
+        return None
+    return array
+
+
+def _unhooked(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return PyTorch's own step without the hooks, which the step around it calls."""
+    inner: Callable[..., Any] = getattr(step, "__wrapped__", step) if getattr(step, "hooked", False) else step
+    return inner
+
+
+class _Compiled:
+    """What the classes add to PyTorch's: the step."""
+
+    param_groups: list[Group]
+    defaults: dict[str, Any]
+    state: dict[Tensor, dict[str, Any]]
+
+    _torch_step: ClassVar[Callable[..., Any] | None] = None
+    _counts: ClassVar[bool] = True  # whether PyTorch keeps the number of steps in the state
+    _decoupled: ClassVar[bool] = False  # where a group does not say so, as in older PyTorch
+    _plan: _Plan | None = None  # not part of what is copied or pickled
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        """Return the update rule that hyper-parameters choose."""
+        raise NotImplementedError
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters that have a gradient.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss and its gradients anew.
+
+        Returns
+        -------
+        The loss that `closure` returned, else None.
+        """
+        torch_step = self._torch_step
+        if torch_step is not None and torch.compiler.is_compiling():  # PyTorch's operations are for its compiler
+            return torch_step(closure)
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        scaled = getattr(self, "grad_scale", None) is not None or getattr(self, "found_inf", None) is not None
+        if torch_step is not None and scaled:  # by torch.amp.GradScaler, which leaves the scale to fused steps
+            torch_step()
+            return loss
+        params = [param for group in self.param_groups for param in group["params"]]
+        grads = list(map(_grad, params))
+        choices = [self._choose(group) for group in self.param_groups]
+        chosen, values = [rule for rule, _ in choices], [own for _, own in choices]
+        plan = self._plan
+        try:
+            if plan is None or not (plan.holds(chosen, params, grads, self.state) and plan.take(values, grads)):
+                with torch.no_grad():
+                    plan = self._make_plan(chosen, values, grads)
+            if plan.rest:
+                self._leave(plan.rest)
+            if plan is not self._plan:
+                plan.begin(params, grads, self.state)
+                self._plan = plan
+            plan.run()
+        finally:
+            if plan is not None:
+                plan.release()
+        return loss
+
+    def _choose(self, group: Group) -> tuple[Rule | None, Values]:
+        """Return the rule of a group and its plain hyper-parameters, or None where the group is PyTorch's to update."""
+        if group.get("capturable") or group.get("differentiable"):
+            return None, ()
+        if group.get("foreach") and isinstance(group["lr"], torch.Tensor):
+            return None, ()
+        rule = self._rule(group)
+        beta1, beta2 = group.get("betas", (0.0, 0.0))
+        decoupled = group.get("decoupled_weight_decay", self._decoupled)
+        known = {**_CONVENTIONS, **group, "beta1": beta1, "beta2": beta2, "decoupled": decoupled}
+        try:
+            plain = [kind(known[name]) for name, kind in _READERS[rule]]
+            values = (*plain, -1.0 if group["maximize"] else 1.0, inf)
+            rule.scalars_of(*values, 1)  # refuses what is out of range; PyTorch takes more, between steps most of all
+        except (KeyError, RuntimeError, TypeError, ValueError):
+            if self._torch_step is None:
+                raise
+            return None, ()
+        return rule, values
+
+    def _make_plan(self, chosen: list[Rule | None], values: list[Values], grads: list[Any]) -> _Plan:
+        """Look at all tensors, and return the plan of the next steps."""
+        plan = _Plan(chosen)
+        parts: dict[tuple[int, float], _Part] = {}
+        place = -1
+        for number, (group, rule) in enumerate(zip(self.param_groups, chosen, strict=True)):
+            for i, param in enumerate(group["params"]):
+                place += 1
+                if grads[place] is None:
+                    continue
+                found = None if rule is None else self._look(param, grads[place], rule, group)
+                if rule is None or found is None:
+                    plan.rest.setdefault(number, []).append(param)
+                    continue
+                key = number, found.done
+                if key not in parts:
+                    parts[key] = _Part(number, rule, found.done)
+                parts[key].add(place, f"[{number}][{i}]", found)
+                plan.params.append(param)
+                plan.made.append(found.made)
+                plan.held += found.held
+        plan.parts = list(parts.values())
+        if self._torch_step is None:
+            self._refuse(plan.rest)
+        try:
+            plan.bind(values)
+        except (TypeError, ValueError):  # some share memory: the order of updates counts
+            if self._torch_step is None:
+                raise
+            plan = _Plan(chosen)
+            plan.rest = {number: group["params"] for number, group in enumerate(self.param_groups)}
+        return plan
+
+    def _look(self, param: Tensor, grad: Tensor, rule: Rule, group: Group) -> _Found | None:
+        """Return what a rule updates, or None where the parameter is PyTorch's to update."""
+        if _array(param, param) is None:
+            return None
+        state = self.state.get(param, {})
+        made: dict[str, Tensor] = {}
+        if not state if self._counts else any(state.get(name) is None for name in rule.states):
+            for name, start in rule.states.items():
+                value = self.defaults[start] if start in self.defaults else 0.0 if isinstance(start, str) else start
+                made[name] = torch.full_like(param, value, memory_format=torch.preserve_format)
+            if self._counts:
+                wide = torch.get_default_dtype() is torch.float64 and not group.get("fused")
+                made["step"] = torch.zeros((), dtype=torch.float64 if wide else torch.float32)
+        known = {**state, **made}
+        tensors = [param, grad, *[known.get(name) for name in rule.states]]
+        arrays = [array for array in [_array(tensor, param) for tensor in tensors] if array is not None]
+        if len(arrays) < len(tensors):
+            return None
+        held = [param, *tensors[2:]]
+        if not self._counts:
+            return _Found(0.0 if made else 1.0, arrays, held, None, made)
+        step = known.get("step")
+        counted = _array(step, step) if isinstance(step, torch.Tensor) else None
+        if counted is None or counted.size != 1 or not (counted >= 0).all() or not counted.item().is_integer():
+            return None
+        counter: Counter = memoryview(counted.reshape(1))  # type: ignore[arg-type]
+        return _Found(counter[0], arrays, [*held, step], counter, made)
+
+    def _leave(self, rest: dict[int, list[Tensor]]) -> None:
+        """Let PyTorch update the parameters that are for no rule."""
+        assert self._torch_step is not None
+        groups = self.param_groups
+        self.param_groups = [{**groups[number], "params": params} for number, params in rest.items()]
+        try:
+            self._torch_step()
+        finally:
+            self.param_groups = groups
+
+    def _refuse(self, rest: dict[int, list[Tensor]]) -> None:
+        """Say which parameter cannot be updated, where PyTorch has no step for it."""
+        if not rest:
+            return
+        number, (param, *_) = next(iter(rest.items()))
+        place = next(i for i, other in enumerate(self.param_groups[number]["params"]) if other is param)
+        found = [f"{t.dtype} on {t.device}, {t.layout}" for t in (param, param.grad)]
+        raise TypeError(
+            f"params[{number}][{place}]: expected parameter, gradient and state that are dense and alike, of "
+            f"torch.float32 or torch.float64, on the CPU, got a {type(param).__name__} of {found[0]}, and a gradient "
+            f"of {found[1]}"
+        )
+
+
+class SGD(_Compiled, optim.SGD):  # type: ignore[misc]
+    """Gradient descent, plain or with momentum: ``torch.optim.SGD`` by `fastopt.kernels.sgd` and `~.momentum`.
+
+    Parameters
+    ----------
+    params, lr, momentum, dampening, weight_decay, nesterov, maximize, foreach, differentiable, fused
+        As in ``torch.optim.SGD``, in its order and with its defaults. `foreach` and `fused` choose among PyTorch's
+        implementations, and make no difference to the step of dense parameters here.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.SGD([weight], lr=0.1, momentum=0.9)
+    >>> for _ in range(3):
+    ...     opt.zero_grad()
+    ...     (weight**2).sum().backward()
+    ...     opt.step()
+    >>> weight.data
+    tensor([ 0.0620, -0.1240])
+    """
+
+    _torch_step = _unhooked(optim.SGD.step)
+    _counts = False
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.SGD if group["momentum"] == 0 else rules.MOMENTUM
+
+
+class Adagrad(_Compiled, optim.Adagrad):  # type: ignore[misc]
+    """AdaGrad: ``torch.optim.Adagrad`` by `fastopt.kernels.adagrad`.
+
+    Parameters
+    ----------
+    params, lr, lr_decay, weight_decay, initial_accumulator_value, eps, foreach, maximize, differentiable, fused
+        As in ``torch.optim.Adagrad``, in its order and with its defaults; `foreach` and `fused` as in `SGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.Adagrad([weight], lr=0.5)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.5000, -1.5000])
+    """
+
+    _torch_step = _unhooked(optim.Adagrad.step)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.ADAGRAD
+
+
+class RMSprop(_Compiled, optim.RMSprop):  # type: ignore[misc]
+    """RMSProp, also centered and with momentum: ``torch.optim.RMSprop`` by `fastopt.kernels.rmsprop`.
+
+    Parameters
+    ----------
+    params, lr, alpha, eps, weight_decay, momentum, centered, capturable, foreach, maximize, differentiable
+        As in ``torch.optim.RMSprop``, in its order and with its defaults; `foreach` as in `SGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.RMSprop([weight], lr=0.1, alpha=0.75)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.8000, -1.8000])
+    """
+
+    _torch_step = _unhooked(optim.RMSprop.step)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        if group["momentum"] > 0:
+            return rules.RMSPROP_CENTERED_MOMENTUM if group["centered"] else rules.RMSPROP_MOMENTUM
+        return rules.RMSPROP_CENTERED if group["centered"] else rules.RMSPROP
+
+
+class Adam(_Compiled, optim.Adam):  # type: ignore[misc]
+    """Adam, also AMSGrad: ``torch.optim.Adam`` by `fastopt.kernels.adam`.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, amsgrad, foreach, maximize, capturable, differentiable, fused, \
+decoupled_weight_decay
+        As in ``torch.optim.Adam``, in its order and with its defaults; `foreach` and `fused` as in `SGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> model = torch.nn.Linear(4, 1)
+    >>> opt = fastopt.compat.torch.Adam(model.parameters(), lr=0.1)
+    >>> model(torch.ones(8, 4)).mean().backward()
+    >>> opt.step()
+    >>> sorted(opt.state[model.bias])
+    ['exp_avg', 'exp_avg_sq', 'step']
+    """
+
+    _torch_step = _unhooked(optim.Adam.step)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.AMSGRAD if group["amsgrad"] else rules.ADAM
+
+
+class AdamW(_Compiled, optim.AdamW):  # type: ignore[misc]
+    """Adam with decoupled weight decay: ``torch.optim.AdamW`` by `fastopt.kernels.adamw`.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, amsgrad, maximize, foreach, capturable, differentiable, fused
+        As in ``torch.optim.AdamW``, in its order and with its defaults; `foreach` and `fused` as in `SGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.AdamW([weight], lr=0.1, weight_decay=0.5)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.8500, -1.8000])
+    """
+
+    _torch_step = _unhooked(optim.AdamW.step)
+    _decoupled = True
+    _rule = staticmethod(Adam._rule)
+
+
+class Lion(_Compiled, optim.Optimizer):  # type: ignore[misc]
+    """Lion, which PyTorch has not, as an optimizer of PyTorch by `fastopt.kernels.lion`.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor), or of groups
+        Dense float32 or float64 parameters on the CPU, updated in place.
+    lr : float or tensor
+        Learning rate, finite, >= 0; 3 to 10 times smaller than Adam's.
+    betas : pair of float
+        Shares of the average in the direction of the step and in the next average, in [0, 1).
+    weight_decay : float
+        Decoupled: the share of a parameter that goes at rate 1, finite, >= 0.
+    maximize : bool
+        Climb instead of descending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
+
+    References
+    ----------
+    See `fastopt.kernels.lion`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.Lion([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.9000, -1.9000])
+    """
+
+    _counts = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize})
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with hyper-parameters of their own, which are checked first."""
+        group = {**self.defaults, **param_group}
+        for name, value in group.items():
+            if name == "betas":
+                if not isinstance(value, list | tuple) or len(value) != 2:
+                    raise TypeError(f"betas: expected a pair of numbers, got {value!r}")
+                for i, beta in enumerate(value, start=1):
+                    CHECKS[f"beta{i}"](f"beta{i}", _plain(beta))
+            elif name in CHECKS:
+                CHECKS[name](name, _plain(value))
+        super().add_param_group(param_group)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.LION
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value

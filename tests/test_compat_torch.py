@@ -1,0 +1,717 @@
+"""`fastopt.compat.torch` against ``torch.optim``: the same parameters and state, whatever is done to the optimizer."""
+
+import copy
+import gc
+import inspect
+import io
+import pickle
+import weakref
+from functools import partial
+
+import numpy as np
+import oracle
+import pytest
+from backends import using
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastopt
+
+torch = pytest.importorskip("torch", reason="the optimizers are PyTorch's")
+from torch.optim import lr_scheduler  # noqa: E402
+from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
+
+from fastopt.compat import torch as ours  # noqa: E402
+
+STEPS = 1000
+SHAPES = [(3, 4), (5,), (), (0, 2)]
+LATE = [(2, 1, 3)]
+
+VARIANTS = [
+    ("SGD", {"lr": 0.01}),
+    ("SGD", {"lr": 0.01, "weight_decay": 0.1, "maximize": True}),
+    ("SGD", {"lr": 0.01, "momentum": 0.9}),
+    ("SGD", {"lr": 0.01, "momentum": 0.9, "dampening": 0.5, "weight_decay": 0.1}),
+    ("SGD", {"lr": 0.01, "momentum": 0.8, "nesterov": True, "maximize": True}),
+    ("SGD", {"lr": 0.01, "momentum": 0.9, "foreach": True}),
+    ("SGD", {"lr": 0.01, "momentum": 0.9, "fused": True}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.01, "weight_decay": 0.1, "initial_accumulator_value": 0.5, "eps": 1e-3}),
+    ("Adagrad", {"maximize": True, "fused": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {"momentum": 0.5}),
+    ("RMSprop", {"centered": True, "eps": 1e-3}),
+    ("RMSprop", {"centered": True, "momentum": 0.5, "eps": 1e-3, "weight_decay": 0.1, "foreach": True}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.01, "betas": (0.8, 0.9), "eps": 1e-4, "weight_decay": 0.1}),
+    ("Adam", {"amsgrad": True, "maximize": True}),
+    ("Adam", {"amsgrad": True, "fused": True}),
+    ("AdamW", {}),
+    ("AdamW", {"weight_decay": 0.5, "amsgrad": True, "maximize": True}),
+    ("AdamW", {"foreach": True}),
+]
+each_variant = pytest.mark.parametrize(
+    ("name", "options"), VARIANTS, ids=[f"{name}-{'-'.join(options)}" for name, options in VARIANTS]
+)
+each_class = pytest.mark.parametrize("name", ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"])
+each_optimizer = pytest.mark.parametrize("name", ours.__all__)
+
+
+def make_params(seed=0, shapes=SHAPES, dtype=torch.float64):
+    made = torch.Generator().manual_seed(seed)
+    return [torch.nn.Parameter(torch.randn(shape, dtype=dtype, generator=made)) for shape in shapes]
+
+
+def set_grads(seed, *models, missing=0.0):
+    """Give parameters gradients that draw them towards zero, with noise, and none to some of them."""
+    rng = np.random.default_rng(seed)
+    for same in zip(*models, strict=True):
+        left_out, noise = rng.random() < missing, rng.normal(size=same[0].shape)
+        for param in same:
+            param.grad = None if left_out else torch.tensor(0.1 * param.detach().numpy() + noise, dtype=param.dtype)
+
+
+def values(params):
+    return np.concatenate([param.detach().reshape(-1).numpy() for param in params])
+
+
+def assert_close(one, other):
+    a, b = values(one), values(other)
+    if not (abs(a - b) <= 1e-12 + 1e-9 * abs(b)).all():  # which takes a tenth of the time of:
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def assert_same_state(one, other):
+    """State dicts have the same keys, types, dtypes and, nearly, values."""
+    a, b = one.state_dict(), other.state_dict()
+    assert a["param_groups"] == b["param_groups"]
+    assert a["state"].keys() == b["state"].keys()
+    for number, state in a["state"].items():
+        assert state.keys() == b["state"][number].keys()
+        for key, value in state.items():
+            torch.testing.assert_close(value, b["state"][number][key], rtol=1e-9, atol=1e-12)
+
+
+def missing_of(name, options):
+    """Share of gradients that are missing: PyTorch's fused SGD fails where parameters have their first one late."""
+    return 0.0 if name == "SGD" and options.get("fused") else 0.2
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Without PyTorch's step: a test that uses it runs by the compiled rules alone, or fails."""
+    for name in ours.__all__:
+        monkeypatch.setattr(getattr(ours, name), "_torch_step", None)
+
+
+@each_variant
+def test_thousand_steps_equal_torchs(name, options, alone):
+    """With a schedule, gradients that are missing, parameters that come later, and state that changes sides."""
+    mine, theirs = make_params(), make_params()
+    late = [make_params(1, LATE), make_params(1, LATE)]
+    opts = [getattr(ours, name)(mine, **options), getattr(torch.optim, name)(theirs, **options)]
+    kinds = [type(opt) for opt in opts]
+    schedules = [lr_scheduler.CosineAnnealingLR(opt, 400, eta_min=1e-4) for opt in opts]
+    for step in range(STEPS):
+        if step == 300:
+            for opt, group, params in zip(opts, late, (mine, theirs), strict=True):
+                opt.add_param_group({"params": group, "lr": 2e-3, "weight_decay": 0.02})
+                params += group
+                assert len(schedules[0].base_lrs) == 1  # the schedule goes on with the first group
+        if step in (500, 700):  # the state of each goes on in the other
+            states = [copy.deepcopy(opt.state_dict()) for opt in opts]
+            groups = [
+                [{"params": params[: len(SHAPES)]}, {"params": params[len(SHAPES) :]}] for params in (mine, theirs)
+            ]
+            opts = [kind(group, **options) for kind, group in zip(kinds, groups, strict=True)]
+            for opt, state in zip(opts, reversed(states), strict=True):
+                opt.load_state_dict(state)
+        set_grads(step, mine, theirs, missing=missing_of(name, options) if step % 3 == 0 else 0)
+        for opt, schedule in zip(opts, schedules, strict=True):
+            opt.step()
+            if step < 300:
+                schedule.step()
+        assert_close(mine, theirs)
+    assert_same_state(*opts)
+
+
+@each_variant
+def test_first_steps_have_torchs_state(name, options, alone):
+    opts = [getattr(module, name)(make_params(), **options) for module in (ours, torch.optim)]
+    assert_same_state(*opts)
+    for step in range(3):
+        set_grads(step, *[opt.param_groups[0]["params"] for opt in opts], missing=missing_of(name, options))
+        for opt in opts:
+            opt.step()
+        assert_same_state(*opts)
+
+
+def test_lion_equals_its_formula():
+    params = make_params()
+    arrays = [param.detach().numpy().copy() for param in params]
+    moments = [np.zeros_like(array) for array in arrays]
+    opt = ours.Lion(params, lr=1e-2, betas=(0.8, 0.95), weight_decay=0.1)
+    for step in range(STEPS):
+        set_grads(step, params)
+        for i, param in enumerate(params):
+            grad = param.grad.numpy()
+            new = oracle.lion(arrays[i], grad, moments[i], lr=1e-2, beta1=0.8, beta2=0.95, weight_decay=0.1)
+            arrays[i], moments[i] = new["param"], new["exp_avg"]
+        opt.step()
+        np.testing.assert_allclose(values(params), np.concatenate([a.ravel() for a in arrays]), rtol=1e-9)
+    assert {key for state in opt.state.values() for key in state} == {"exp_avg"}
+
+
+@each_optimizer
+def test_float32_is_fastopts_to_the_bit(name, alone):
+    """The same numbers as `fastopt`'s own optimizers give for arrays."""
+    params = make_params(dtype=torch.float32)
+    arrays = [param.detach().numpy().copy() for param in params]
+    opt, own = getattr(ours, name)(params, lr=0.01), getattr(fastopt, name)(arrays, lr=0.01)
+    for step in range(10):
+        set_grads(step, params)
+        opt.step()
+        own.step([param.grad.numpy() for param in params])
+        for param, array in zip(params, arrays, strict=True):
+            np.testing.assert_array_equal(param.detach().numpy(), array)
+
+
+@each_class
+def test_signature_is_torchs(name):
+    cls, theirs = getattr(ours, name), getattr(torch.optim, name)
+    assert inspect.signature(cls) == inspect.signature(theirs)
+    assert isinstance(cls(make_params()), theirs)
+
+
+@each_optimizer
+@pytest.mark.parametrize("copied", ["deepcopy", "pickle", "save"])
+def test_copies_go_on(name, copied):
+    params = make_params()
+    opt = getattr(ours, name)(params, lr=0.01)
+    set_grads(0, params)
+    opt.step()
+    if copied == "deepcopy":
+        others, other = copy.deepcopy((params, opt))
+    elif copied == "pickle":
+        others, other = pickle.loads(pickle.dumps((params, opt)))
+    else:
+        file = io.BytesIO()
+        torch.save(opt.state_dict(), file)
+        file.seek(0)
+        others = copy.deepcopy(params)
+        other = getattr(ours, name)(others)
+        other.load_state_dict(torch.load(file))
+    for step in range(1, 4):
+        set_grads(step, params, others)
+        opt.step()
+        other.step()
+    np.testing.assert_array_equal(values(params), values(others))
+    assert_same_state(opt, other)
+
+
+def pairs(name, seed=0, **options):
+    """The same parameters with the optimizers of both."""
+    mine, theirs = make_params(seed), make_params(seed)
+    return mine, theirs, getattr(ours, name)(mine, **options), getattr(torch.optim, name)(theirs, **options)
+
+
+def step_both(step, mine, theirs, *opts, missing=0.0):
+    set_grads(step, mine, theirs, missing=missing)
+    for opt in opts:
+        opt.step()
+    assert_close(mine, theirs)
+
+
+@each_class
+def test_hyper_parameters_may_change_between_steps(name):
+    mine, theirs, *opts = pairs(name, lr=0.01)
+    changes = [{"lr": 0.1}, {"weight_decay": 0.1}, {"maximize": True}, {"lr": torch.tensor(0.01, dtype=torch.float64)}]
+    changes += {
+        "SGD": [{"momentum": 0.9}, {"dampening": 0.5}, {"momentum": 0}, {"momentum": 1.5}, {"momentum": 0.5}],
+        "Adam": [{"betas": (0.5, 0.9)}, {"eps": 0.1}, {"decoupled_weight_decay": True}, {"lr": -0.1}, {"lr": 0.1}],
+        "RMSprop": [{"alpha": 0.5}, {"alpha": 1.0}, {"eps": 0.1}],
+        "Adagrad": [{"lr_decay": 0.5}, {"eps": 0.1}],
+    }.get(name, [{"betas": (0.5, 0.9)}])
+    for number, change in enumerate(changes):
+        for opt in opts:
+            opt.param_groups[0].update(change)
+        for step in range(2):
+            step_both(10 * number + step, mine, theirs, *opts)
+    assert_same_state(*opts)
+
+
+SCHEDULES = [
+    partial(lr_scheduler.LambdaLR, lr_lambda=lambda step: 0.9**step),
+    partial(lr_scheduler.StepLR, step_size=3),
+    partial(lr_scheduler.ConstantLR, total_iters=4),
+    partial(lr_scheduler.ExponentialLR, gamma=0.9),
+    partial(lr_scheduler.CosineAnnealingWarmRestarts, T_0=5),
+    partial(lr_scheduler.CyclicLR, base_lr=1e-3, max_lr=1e-1, step_size_up=3),
+    partial(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=20),
+    partial(lr_scheduler.PolynomialLR, total_iters=10),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.func.__name__)
+@pytest.mark.parametrize("rate", [0.01, torch.tensor(0.01, dtype=torch.float64)], ids=["float", "tensor"])
+def test_schedules_of_torch(schedule, rate):
+    """The cyclic ones change momentum or betas, too."""
+    for name, options in (("SGD", {"momentum": 0.9}), ("AdamW", {})):
+        mine, theirs = make_params(), make_params()
+        opts = [
+            getattr(module, name)(params, lr=copy.deepcopy(rate), **options)
+            for module, params in ((ours, mine), (torch.optim, theirs))
+        ]
+        schedules = [schedule(opt) for opt in opts]
+        for step in range(15):
+            step_both(step, mine, theirs, *opts)
+            for one in schedules:
+                one.step()
+        assert schedules[0].get_last_lr() == schedules[1].get_last_lr()
+
+
+def test_plateau_schedule():
+    mine, theirs, *opts = pairs("SGD", lr=0.1)
+    schedules = [lr_scheduler.ReduceLROnPlateau(opt, patience=2) for opt in opts]
+    for step in range(10):
+        step_both(step, mine, theirs, *opts)
+        for one in schedules:
+            one.step(1.0)
+    assert opts[0].param_groups[0]["lr"] == opts[1].param_groups[0]["lr"] < 0.1
+
+
+def test_closure_runs_with_gradients_on():
+    (param,) = make_params(shapes=[(3,)])
+    opt = ours.SGD([param], lr=0.1)
+    before = param.detach().clone()
+
+    def closure():
+        opt.zero_grad()
+        loss = (param**2).sum()
+        loss.backward()
+        return loss
+
+    with torch.no_grad():
+        loss = opt.step(closure)
+    assert loss.item() == (before**2).sum().item()
+    torch.testing.assert_close(param.detach(), 0.8 * before)
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["own", "torchs"])
+def test_hooks_run_once(sparse):
+    """Also where PyTorch's own step takes part, and its class has hooks of its own around it."""
+    torch.optim.SGD(make_params(), lr=0.1)  # which puts them there
+    (param,) = make_params(shapes=[(3, 2)])
+    opt, calls = ours.SGD([param], lr=0.1), []
+    opt.register_step_pre_hook(lambda *_: calls.append("before"))
+    opt.register_step_post_hook(lambda *_: calls.append("after"))
+    everywhere = register_optimizer_step_post_hook(lambda *_: calls.append("global"))
+    param.grad = torch.ones(3, 2, dtype=torch.float64)
+    if sparse:
+        param.grad = param.grad.to_sparse()
+    before = param.detach().clone()
+    try:
+        opt.step()
+    finally:
+        everywhere.remove()
+    assert calls == ["before", "after", "global"]
+    torch.testing.assert_close(param.detach(), before - 0.1)
+
+
+def mixed_params():
+    """Parameters of which some are for rules and some for PyTorch: half precision, complex, of a subclass."""
+    dtypes = [torch.float64, torch.bfloat16, torch.float32, torch.complex64, torch.float64]
+    params = [torch.nn.Parameter(torch.full((2, 3), 0.5, dtype=dtype)) for dtype in dtypes]
+
+    class Labelled(torch.Tensor):
+        pass
+
+    return [*params, torch.full((3,), 0.5).as_subclass(Labelled).requires_grad_()]
+
+
+@each_class
+def test_what_no_rule_takes_is_torchs(name):
+    mine, theirs = mixed_params(), mixed_params()
+    opts = [getattr(module, name)(params, lr=0.05) for module, params in ((ours, mine), (torch.optim, theirs))]
+    for step in range(5):
+        for param in (*mine, *theirs):
+            param.grad = torch.full_like(param, 0.5 - step)
+        for opt in opts:
+            opt.step()
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one.detach().as_subclass(torch.Tensor), other.detach().as_subclass(torch.Tensor))
+    for one, other in zip(opts[0].state.values(), opts[1].state.values(), strict=False):
+        assert one.keys() == other.keys()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+@pytest.mark.parametrize("name", ["SGD", "Adagrad"])
+def test_sparse_gradients_come_and_go(name):
+    mine, theirs = (make_params(shapes=[(4, 2), (3,)]) for _ in range(2))
+    opts = [getattr(module, name)(params, lr=0.1) for module, params in ((ours, mine), (torch.optim, theirs))]
+    for step in range(6):
+        set_grads(step, mine, theirs)
+        if step % 2:
+            for params in (mine, theirs):
+                params[0].grad = params[0].grad.to_sparse()
+        for opt in opts:
+            opt.step()
+        assert_close(mine, theirs)
+
+
+def test_nothing_moves_when_torch_refuses():
+    """A sparse gradient for Adam."""
+    params = make_params(shapes=[(3,), (4,)])
+    opt, before = ours.Adam(params), [param.detach().clone() for param in params]
+    set_grads(0, params)
+    params[1].grad = params[1].grad.to_sparse()
+    with pytest.raises(RuntimeError, match="Adam does not support sparse gradients"):
+        opt.step()
+    for param, old in zip(params, before, strict=True):
+        assert torch.equal(param, old)
+    params[1].grad = params[1].grad.to_dense()
+    opt.step()
+    assert [state["step"].item() for state in opt.state.values()] == [1, 1]
+
+
+def test_first_momentum_is_the_gradient_after_a_refused_step():
+    params = make_params(shapes=[(3,), (4,)])
+    opt = ours.SGD([{"params": params[:1]}, {"params": params[1:]}], lr=0.1, momentum=0.9, dampening=0.5)
+    set_grads(0, params)
+    opt.param_groups[1]["lr"] = "fast"  # which PyTorch cannot use either
+    with pytest.raises(TypeError):
+        opt.step()
+    opt.param_groups[1]["lr"] = 0.1
+    other = copy.deepcopy(opt)
+    for one in (opt, other):
+        for param in one.param_groups[0]["params"]:
+            param.grad = torch.ones_like(param)
+        one.step()
+        assert torch.equal(one.state[one.param_groups[0]["params"][0]]["momentum_buffer"], torch.ones(3).double())
+
+
+@pytest.mark.parametrize("flag", ["differentiable", "capturable"])
+def test_flags_that_are_torchs(flag):
+    mine, theirs, *opts = pairs("Adam", lr=0.01)
+    step_both(0, mine, theirs, *opts)
+    set_grads(1, mine, theirs)
+    errors = []
+    for opt in opts:
+        opt.param_groups[0][flag] = True
+        try:
+            opt.step()
+        except (AssertionError, RuntimeError) as error:
+            errors.append(str(error))
+    assert len(errors) in (0, 2)
+    assert errors[:1] == errors[1:]
+    assert_close(mine, theirs)
+
+
+def test_scaler_of_torch_skips_and_scales():
+    for found_inf in (0.0, 1.0):
+        mine, theirs, *opts = pairs("Adam", lr=0.01, fused=True)
+        set_grads(0, mine, theirs)
+        for opt in opts:
+            opt.grad_scale, opt.found_inf = torch.tensor(4.0), torch.tensor(found_inf)
+            opt.step()
+        assert_close(mine, theirs)
+
+
+def test_compiled_steps_are_torchs():
+    mine, theirs, *opts = pairs("Adam", lr=0.01)
+    steps = [torch.compile(opt.step, backend="eager") for opt in opts]
+    for number in range(3):
+        set_grads(number, mine, theirs)
+        for step in steps:
+            step()
+        assert_close(mine, theirs)
+    assert_same_state(*opts)
+
+
+# Memory that is another than before.
+
+
+def swap_data(params, opt):
+    params[0].data = params[0].data.clone()
+
+
+def share_param(params, opt):
+    params[0].data.share_memory_()
+
+
+def swap_state(params, opt):
+    opt.state[params[0]]["exp_avg"] = opt.state[params[0]]["exp_avg"].clone()
+
+
+def swap_state_data(params, opt):
+    opt.state[params[0]]["exp_avg"].data = opt.state[params[0]]["exp_avg"].data.clone()
+
+
+def swap_dict(params, opt):
+    opt.state[params[0]] = copy.deepcopy(opt.state[params[0]])
+
+
+def drop_state(params, opt):
+    del opt.state[params[0]]
+
+
+def set_counter(params, opt):
+    opt.state[params[0]]["step"].fill_(7)
+
+
+def swap_counter(params, opt):
+    opt.state[params[0]]["step"] = torch.tensor(5.0)
+
+
+def share_state(params, opt):
+    for state in opt.state.values():
+        for value in state.values():
+            value.share_memory_()
+
+
+def transpose(params, opt):
+    params[0].data = params[0].data.T.contiguous().T
+
+
+def add_junk(params, opt):
+    opt.state[params[0]]["note"] = "mine"
+
+
+def drop_param(params, opt):
+    opt.param_groups[0]["params"].pop(1)
+
+
+def replace_param(params, opt):
+    opt.param_groups[0]["params"][1] = params[1] = torch.nn.Parameter(params[1].detach() + 1)
+
+
+def reload(params, opt):
+    opt.load_state_dict(opt.state_dict())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        swap_data,
+        share_param,
+        swap_state,
+        swap_state_data,
+        swap_dict,
+        drop_state,
+        set_counter,
+        swap_counter,
+        share_state,
+        transpose,
+        add_junk,
+        drop_param,
+        replace_param,
+        reload,
+    ],
+    ids=lambda change: change.__name__,
+)
+def test_changes_from_outside_are_noticed(change, alone):
+    mine, theirs, *opts = pairs("Adam", lr=0.01)
+    for step in range(2):
+        step_both(step, mine, theirs, *opts)
+    for params, opt in zip((mine, theirs), opts, strict=True):
+        change(params, opt)
+    for step in range(2, 5):
+        step_both(step, mine, theirs, *opts)
+    assert [sorted(state) for state in opts[0].state.values()] == [sorted(state) for state in opts[1].state.values()]
+    steps = [[state["step"] for state in opt.state.values()] for opt in opts]
+    assert steps[0] == steps[1]
+
+
+@each_class
+def test_memory_in_common_is_torchs(name):
+    """Two parameters over the same memory: each is updated in its turn."""
+    results = []
+    for module in (ours, torch.optim):
+        whole = torch.linspace(0, 1, 6, dtype=torch.float64)
+        params = [whole[:4].requires_grad_(), whole.detach()[2:].requires_grad_()]
+        opt = getattr(module, name)(params, lr=0.1)
+        for step in range(3):
+            for i, param in enumerate(params):
+                param.grad = torch.full_like(param, 1.0 + step - 3 * i)
+            opt.step()
+        results.append(whole.detach().clone())
+    torch.testing.assert_close(*results)
+
+
+def test_gradient_that_is_the_parameter():
+    results = []
+    for module in (ours, torch.optim):
+        (param,) = make_params(shapes=[(4,)])
+        opt = module.SGD([param], lr=0.1)
+        param.grad = param.data
+        for _ in range(2):
+            opt.step()
+        results.append(param.detach())
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adagrad", "Adam", "AdamW"])
+def test_fused_takes_any_layout(name):
+    """PyTorch's own fused steps do not; its plain ones are the measure."""
+    results = []
+    for module, options in ((ours, {"fused": True}), (torch.optim, {})):
+        param = torch.linspace(0, 1, 20)[::2].requires_grad_()
+        opt = getattr(module, name)([param], lr=0.1, **options)
+        for step in range(3):
+            param.grad = torch.linspace(-1, 1, 10) + step
+            opt.step()
+        results.append(param.detach())
+    torch.testing.assert_close(*results)
+
+
+def test_fused_momentum_may_begin_late():
+    """PyTorch's own fused step fails; its plain one is the measure."""
+    results = []
+    for module, options in ((ours, {"fused": True}), (torch.optim, {})):
+        params = make_params()
+        opt = module.SGD(params, lr=0.1, momentum=0.9, dampening=0.5, **options)
+        for step in range(4):
+            set_grads(step, params, missing=0.4)
+            opt.step()
+        results.append(params)
+    assert_close(*results)
+
+
+@given(
+    shape=st.lists(st.integers(0, 4), max_size=3),
+    layouts=st.tuples(st.booleans(), st.booleans()),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    name=st.sampled_from(["SGD", "Adagrad", "RMSprop", "Adam", "AdamW"]),
+)
+def test_any_shape_and_layout(shape, layouts, dtype, name):
+    def laid_out(tensor, strided):
+        return tensor.repeat_interleave(2, -1)[..., ::2] if strided and tensor.ndim else tensor
+
+    rng = np.random.default_rng(0)
+    start, grads = rng.normal(size=shape), rng.normal(size=(3, *shape))
+    results = []
+    for module in (ours, torch.optim):
+        param = laid_out(torch.tensor(start, dtype=dtype), layouts[0]).requires_grad_()
+        opt = getattr(module, name)([param], lr=0.1)
+        for grad in grads:
+            param.grad = laid_out(torch.tensor(grad, dtype=dtype), layouts[1])
+            opt.step()
+        results.append(param.detach())
+    torch.testing.assert_close(*results)
+
+
+def test_other_backends(backend, alone):
+    mine, theirs, *opts = pairs("Adam", lr=0.01)
+    step_both(0, mine, theirs, *opts)
+    with using(backend):
+        step_both(1, mine, theirs, *opts)
+    step_both(2, mine, theirs, *opts)
+
+
+def test_autograd_notices_the_step():
+    (param,) = make_params(shapes=[(3,)])
+    opt = ours.SGD([param], lr=0.1)
+    loss = (param**2).sum()
+    param.grad = torch.ones_like(param)
+    opt.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+@pytest.mark.filterwarnings("ignore:Using backward")
+def test_gradients_with_a_graph():
+    mine, theirs, *opts = pairs("Adam", lr=0.01)
+    for _ in range(3):
+        for params, opt in zip((mine, theirs), opts, strict=True):
+            opt.zero_grad()
+            sum((param**3).sum() for param in params).backward(create_graph=True)
+            opt.step()
+        assert_close(mine, theirs)
+        for param in (*mine, *theirs):
+            param.grad = None
+
+
+def test_gradients_are_let_go(alone):
+    (param,) = make_params(shapes=[(3,)])
+    opt = ours.Adam([param])
+    for _ in range(2):
+        param.grad = torch.ones_like(param)
+        memory = weakref.ref(param.grad)
+        opt.step()
+        opt.zero_grad()
+        assert memory() is None
+
+
+def test_optimizers_are_let_go():
+    gc.collect()
+    gc.disable()
+    try:
+        (param,) = make_params(shapes=[(3,)])
+        opt = ours.Adam([param])
+        param.grad = torch.ones_like(param)
+        opt.step()
+        gone = weakref.ref(opt)
+        del opt
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_counter_ends_where_torchs_does():
+    mine, theirs, *opts = pairs("Adam", lr=0.01)
+    step_both(0, mine, theirs, *opts)
+    for opt in opts:
+        for state in opt.state.values():
+            state["step"].fill_(2**24 - 2)
+    for step in range(1, 5):
+        step_both(step, mine, theirs, *opts)
+    assert {state["step"].item() for opt in opts for state in opt.state.values()} == {2**24}
+
+
+# What Lion refuses, which has no step of PyTorch's to fall back on.
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"lr": -1.0}, ValueError, "lr: expected a finite number >= 0, got -1.0"),
+        ({"lr": torch.tensor(-1.0)}, ValueError, "lr: expected a finite number >= 0, got -1.0"),
+        ({"betas": (0.9, 1.0)}, ValueError, r"beta2: expected a number in \[0, 1\), got 1.0"),
+        ({"betas": 0.9}, TypeError, "betas: expected a pair of numbers, got 0.9"),
+        ({"weight_decay": "much"}, TypeError, "weight_decay: expected a finite number >= 0, got 'much'"),
+    ],
+)
+def test_lion_refuses_hyper_parameters(options, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        ours.Lion(make_params(), **options)
+    with pytest.raises(error, match=f"^{message}$"):
+        ours.Lion(make_params()).add_param_group({"params": make_params(1), **options})
+
+
+@pytest.mark.parametrize(
+    ("param", "grad", "found"),
+    [
+        (torch.zeros(3, dtype=torch.bfloat16), torch.ones(3, dtype=torch.bfloat16), "torch.bfloat16 on cpu"),
+        (torch.zeros(3), torch.ones(3).to_sparse(), "a gradient of torch.float32 on cpu, torch.sparse_coo"),
+        (torch.zeros(3, dtype=torch.complex64), torch.ones(3, dtype=torch.complex64), "torch.complex64 on cpu"),
+    ],
+    ids=["half", "sparse", "complex"],
+)
+def test_lion_refuses_tensors(param, grad, found):
+    first = torch.nn.Parameter(torch.zeros(2))
+    first.grad, param.grad = torch.ones(2), grad
+    opt = ours.Lion([first, param], lr=0.1)
+    with pytest.raises(TypeError, match=rf"^params\[0\]\[1\]: expected parameter, .* got a Tensor of .*{found}"):
+        opt.step()
+    assert torch.equal(first, torch.zeros(2))
+    assert not opt.state
+
+
+def test_lion_refuses_memory_in_common():
+    whole = torch.zeros(5)
+    params = [whole[:3], whole[2:]]
+    for param in params:
+        param.grad = torch.ones(3)
+    with pytest.raises(ValueError, match="share"):
+        ours.Lion(params).step()
