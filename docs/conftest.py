@@ -9,6 +9,9 @@ from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 collect_ignore = ["conf.py"]
 
+# Keras' own choice is TensorFlow, installed or not.
+os.environ.setdefault("KERAS_BACKEND", next(name for name in ("torch", "jax", "numpy") if find_spec(name)))
+
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["*.md", "**/*.md"],
@@ -24,3 +27,9 @@ def folder(tmp_path_factory):
     os.chdir(tmp_path_factory.mktemp("page"))
     yield
     os.chdir(before)
+
+
+def pytest_collection_modifyitems(items):
+    """Let Keras on PyTorch warn of what NumPy will ask of it."""
+    for item in items:
+        item.add_marker(pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning"))

@@ -16,7 +16,6 @@ STEPS = 1000
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # in Keras
 
-# Keras rounds the reciprocal of global_clipnorm to float32: powers of two keep it exact.
 VARIANTS = [
     ("SGD", {}),
     ("SGD", {"momentum": 0.9}),
@@ -108,12 +107,13 @@ def keras_steps(keras, optimizer, params, grads_of):
 def test_thousand_steps_equal_keras(wide, name, options):
     params, grads_of = problem(len(str(options)))
     lr = 0.01 if name != "Lion" else 0.002
+    rtol, atol = (1e-6, 1e-6) if "global_clipnorm" in options else (1e-9, 1e-12)  # Keras rounds the factor to float32
     theirs = getattr(wide.optimizers, name)(lr, **options)
     opt = getattr(ours, name)(params, learning_rate=lr, **options)
     for step, expected in enumerate(keras_steps(wide, theirs, [param.copy() for param in params], grads_of)):
         opt.step(grads_of(params, step))
         found = np.concatenate([param.ravel() for param in params])
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12, err_msg=f"step {step}")
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol, err_msg=f"step {step}")
 
 
 @each_schedule

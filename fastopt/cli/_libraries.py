@@ -1,6 +1,7 @@
 """The same training by other libraries, with networks of their own."""
 
 import copy
+import json
 import os
 import sys
 import warnings
@@ -192,24 +193,32 @@ class Keras(Library):
     module, theirs, ours = "keras", "keras.optimizers", "fastopt.compat.keras"
     keywords: ClassVar = {"lr": ("learning_rate",), "betas": ("beta_1", "beta_2"), "eps": ("epsilon",)}
 
-    #: Backends with gradients, and then the one that is always there.
-    _BACKENDS = ("tensorflow", "torch", "jax", "numpy")
+    #: The best first. PyTorch's rounds losses to float32, NumPy's has no gradients and computes in float32 throughout.
+    _BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
     def __init__(self) -> None:
         self._choose_backend()
         super().__init__()
         self.backend = str(self.library.config.backend())
         if not self._differentiates():
-            self.note = f"Keras' backend {self.backend} has no gradients: its optimizer gets those of fastopt.nn"
+            self.note = f"Keras' backend {self.backend} has no gradients in float64: its optimizer gets fastopt.nn's"
+        if self.backend == "numpy":
+            self.note += ", and computes in float32 all the same"
 
     def _choose_backend(self) -> None:
-        """Let Keras, which would take TensorFlow, take a backend that is installed, unless somebody chose one."""
+        """Have Keras take a backend that is installed, where the one that its file names, TensorFlow mostly, is not."""
+        if "keras" in sys.modules or "KERAS_BACKEND" in os.environ:
+            return
         home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-        if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ and not (home / "keras.json").exists():
+        try:
+            chosen = json.loads((home / "keras.json").read_text())["backend"]
+        except (OSError, ValueError, KeyError, TypeError):
+            chosen = self._BACKENDS[0]
+        if chosen not in self._BACKENDS or not find_spec(chosen):
             os.environ["KERAS_BACKEND"] = next(name for name in self._BACKENDS if find_spec(name))
 
     def _differentiates(self) -> bool:
-        return self.backend in self._BACKENDS[:-1]
+        return self.backend in self._BACKENDS[:2]
 
     def version(self) -> str:
         """Return its version, and its backend."""

@@ -137,8 +137,16 @@ class SGDOptimizer(_stochastic.SGDOptimizer):  # type: ignore[misc]
     array([-0.1084,  0.2167])
     """
 
-    def __init__(self, params: Sequence[Array], *args: Any, **kwargs: Any) -> None:
-        super().__init__(params, *args, **kwargs)
+    def __init__(
+        self,
+        params: Sequence[Array],
+        learning_rate_init: float = 0.1,
+        lr_schedule: str = "constant",
+        momentum: float = 0.9,
+        nesterov: bool = True,
+        power_t: float = 0.5,
+    ) -> None:
+        super().__init__(params, learning_rate_init, lr_schedule, momentum, nesterov, power_t)
         self.velocities: list[Array] = _zeros_like(params)
 
     def update_params(self, params: Sequence[Array], grads: Sequence[Array]) -> None:
@@ -184,8 +192,15 @@ class AdamOptimizer(_stochastic.AdamOptimizer):  # type: ignore[misc]
 
     t: int
 
-    def __init__(self, params: Sequence[Array], *args: Any, **kwargs: Any) -> None:
-        super().__init__(params, *args, **kwargs)
+    def __init__(
+        self,
+        params: Sequence[Array],
+        learning_rate_init: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+    ) -> None:
+        super().__init__(params, learning_rate_init, beta_1, beta_2, epsilon)
         self.ms: list[Array] = _zeros_like(params)
         self.vs: list[Array] = _zeros_like(params)
 
