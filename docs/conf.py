@@ -18,6 +18,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "sphinx_codeautolink",
     "sphinx_copybutton",
+    "sphinx_design",
     "sphinxcontrib.programoutput",
 ]
 templates_path = ["_templates"]
@@ -27,7 +28,7 @@ html_theme = "furo"
 html_title = f"fastopt {release}"
 
 # Guide pages are plain Markdown, so that they read as well where they are kept as here.
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
 # In docstrings `name` is code, and a link wherever it names something of the package.

@@ -290,7 +290,8 @@ class _Evaluations:
             raise TypeError(f"fun: expected a function, got {fun!r}")
         if not callable(jac) and not (isinstance(jac, bool | None) or (isinstance(jac, str) and jac == "2-point")):
             raise ValueError(f"jac: expected a function, True, None or '2-point', got {jac!r}")
-        self._fun, self._args, self._jac = fun, args, jac
+        self._fun, self._args = fun, args
+        self._jac: Any = jac
         self._evaluate = self._apart if callable(jac) else self._together if jac is True else self._differences
         self.values = self.gradients = 0
 

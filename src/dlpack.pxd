@@ -41,7 +41,7 @@ cdef struct exchange_t:
     void *allocate
     void *managed_from_object
     void *object_from_managed
-    int (*tensor_from_object)(void *item, dl_tensor_t *to) noexcept  # lends pointers; -1 with an exception set: it cannot
+    int (*tensor_from_object)(void *item, dl_tensor_t *to) noexcept  # lends pointers; -1 with an exception if not
     void *current_stream
 
 

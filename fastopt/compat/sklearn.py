@@ -34,12 +34,12 @@ neural_network: Any = require("sklearn.neural_network", extra="sklearn", what=_W
 
 def _private(module: str, *names: str) -> Any:
     """Return a private module of scikit-learn, which has these names."""
-    missing = [module]
+    found: Any = None
     try:
         found = require(module, extra="sklearn", what=_WHAT)
         missing = [f"{module}.{name}" for name in names if not _has(found, name)]
     except ModuleNotFoundError:
-        pass
+        missing = [module]
     if missing:
         what = f"expected scikit-learn 1.4.2 or newer, with {', '.join(missing)}"
         raise ImportError(f"{_WHAT}: {what}, got {sklearn.__version__} without")

@@ -553,7 +553,8 @@ class Lion(_Compiled, optim.Optimizer):  # type: ignore[misc]
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize})
+        defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
+        optim.Optimizer.__init__(self, params, defaults)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters with hyper-parameters of their own, which are checked first."""
