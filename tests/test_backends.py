@@ -246,7 +246,8 @@ def test_only_large_arrays_are_shared_out():
 
         fastopt.set_num_threads(2)
         for size in (1000, 2_000_000):
-            fastopt.kernels.sgd(np.zeros(size), np.ones(size), lr=0.5)
+            param = np.zeros(size)
+            fastopt.kernels.sgd(param, np.ones(size), lr=0.5)
             print(_thread._count())
         """
     )
