@@ -26,10 +26,10 @@ class _Optimizer:
     """The rate and its decay, and the arrays of a layer."""
 
     def __init__(self, learning_rate: float, decay: float) -> None:
-        self.learning_rate = CHECKS["lr"]("learning_rate", learning_rate)
-        self.current_learning_rate = self.learning_rate
-        self.decay = _DECAY("decay", decay)
-        self.iterations = 0
+        self.learning_rate: float = CHECKS["lr"]("learning_rate", learning_rate)
+        self.current_learning_rate: float = self.learning_rate
+        self.decay: float = _DECAY("decay", decay)
+        self.iterations: int = 0
 
     def pre_update_params(self) -> None:
         """Set the rate of the updates to come: ``learning_rate / (1 + decay * iterations)``; once before them."""
@@ -92,7 +92,7 @@ class Optimizer_SGD(_Optimizer):
 
     def __init__(self, learning_rate: float = 1.0, decay: float = 0.0, momentum: float = 0.0) -> None:
         super().__init__(learning_rate, decay)
-        self.momentum = CHECKS["momentum"]("momentum", momentum)
+        self.momentum: float = CHECKS["momentum"]("momentum", momentum)
 
     def update_params(self, layer: Any) -> None:
         """Update weights and biases of a layer in place."""
@@ -141,7 +141,7 @@ class Optimizer_Adagrad(_Optimizer):
 
     def __init__(self, learning_rate: float = 1.0, decay: float = 0.0, epsilon: float = 1e-7) -> None:
         super().__init__(learning_rate, decay)
-        self.epsilon = CHECKS["eps"]("epsilon", epsilon)
+        self.epsilon: float = CHECKS["eps"]("epsilon", epsilon)
 
     def update_params(self, layer: Any) -> None:
         """Update weights and biases of a layer in place."""
@@ -182,7 +182,8 @@ class Optimizer_RMSprop(_Optimizer):
         self, learning_rate: float = 0.001, decay: float = 0.0, epsilon: float = 1e-7, rho: float = 0.9
     ) -> None:
         super().__init__(learning_rate, decay)
-        self.epsilon, self.rho = CHECKS["eps"]("epsilon", epsilon), CHECKS["alpha"]("rho", rho)
+        self.epsilon: float = CHECKS["eps"]("epsilon", epsilon)
+        self.rho: float = CHECKS["alpha"]("rho", rho)
 
     def update_params(self, layer: Any) -> None:
         """Update weights and biases of a layer in place."""
@@ -235,8 +236,9 @@ class Optimizer_Adam(_Optimizer):
         beta_2: float = 0.999,
     ) -> None:
         super().__init__(learning_rate, decay)
-        self.epsilon = CHECKS["eps"]("epsilon", epsilon)
-        self.beta_1, self.beta_2 = CHECKS["beta1"]("beta_1", beta_1), CHECKS["beta2"]("beta_2", beta_2)
+        self.epsilon: float = CHECKS["eps"]("epsilon", epsilon)
+        self.beta_1: float = CHECKS["beta1"]("beta_1", beta_1)
+        self.beta_2: float = CHECKS["beta2"]("beta_2", beta_2)
 
     def update_params(self, layer: Any) -> None:
         """Update weights and biases of a layer in place."""
