@@ -1,7 +1,7 @@
 """Write src/rules.pyx, the update rules in Cython, from fastopt/kernels/loops.py: ``python src/generate.py``.
 
-A loop's signature and body say all that its types need: what the body subscripts is an array, what it assigns to among
-these is written, the rest of the arguments are scalars. The body itself is copied as it stands.
+A loop's signature and body say all that its types need: what the body subscripts is an array, the rest of the arguments
+are scalars. The body itself is copied as it stands, once for float and once for double.
 """
 
 import ast
@@ -24,7 +24,17 @@ that makes scalars returns False where its twin in Python raises an error.
 from arithmetic cimport clip, maximum, nonnegative, real, sign, sqrt
 from gradient cimport fill_gradients
 from norm cimport sum_of_block
-from rule cimport add_rule, table_t
+from rule cimport add_rule, table_t, update_t
+
+# No two arrays of an update overlap. Told so, compilers leave out the checks, and the loops for the case that they do:
+# a third of the code.
+cdef extern from *:
+    """
+    typedef float *__restrict fastopt_floats;
+    typedef double *__restrict fastopt_doubles;
+    """
+    ctypedef float *floats "fastopt_floats"
+    ctypedef double *doubles "fastopt_doubles"
 '''
 
 _TABLE = """
@@ -50,11 +60,10 @@ def generate(source: str) -> str:
             pieces.append(_scalars(function, lines))
             continue
         scalars = functions[_name_of_scalars(name, functions)]
-        pieces.append(_loop(function, lines))
-        arrays, numbers, _ = _arguments(function)
+        pieces += [_loop(function, lines, real) for real in ("float", "double")]
+        arrays, numbers = _arguments(function)
         table.append(
-            f'    add_rule(\n        table, b"{name}",\n        <void *>{name}[float],\n'
-            f"        <void *>{name}[double],\n"
+            f'    add_rule(\n        table, b"{name}", {name}_float, {name}_double,\n'
             f"        {scalars.name}, {len(arrays)}, {len(numbers)}, {len(scalars.args.args)},\n    )\n"
         )
     return "\n\n\n".join(pieces) + "\n" + _TABLE + "".join(table)
@@ -66,16 +75,14 @@ def _name_of_scalars(loop: str, functions: dict[str, ast.FunctionDef]) -> str:
     return next(name for name in reversed(names[: names.index(loop)]) if name.endswith("_scalars"))
 
 
-def _arguments(loop: ast.FunctionDef) -> tuple[list[str], list[str], set[str]]:
-    """Return the arrays and the scalars of a loop, in order, and which arrays it writes."""
-    subscripts = [node for node in ast.walk(loop) if isinstance(node, ast.Subscript)]
-    subscripted = {ast.unparse(node.value) for node in subscripts}
-    written = {ast.unparse(node.value) for node in subscripts if isinstance(node.ctx, ast.Store)}
+def _arguments(loop: ast.FunctionDef) -> tuple[list[str], list[str]]:
+    """Return the arrays and the scalars of a loop, in order."""
+    subscripted = {ast.unparse(node.value) for node in ast.walk(loop) if isinstance(node, ast.Subscript)}
     names = [argument.arg for argument in loop.args.args[1:]]
     arrays = [name for name in names if name in subscripted]
     if names[: len(arrays)] != arrays:
         raise ValueError(f"{loop.name}: expected arrays before scalars, got {', '.join(names)}")
-    return arrays, names[len(arrays) :], written
+    return arrays, names[len(arrays) :]
 
 
 def _locals(function: ast.FunctionDef) -> list[str]:
@@ -84,22 +91,23 @@ def _locals(function: ast.FunctionDef) -> list[str]:
     return list(dict.fromkeys(node.id for node in stored if node.id != "i"))
 
 
-def _loop(function: ast.FunctionDef, lines: list[str]) -> str:
-    arrays, scalars, written = _arguments(function)
-    return "\n".join(
-        [
-            f"cdef void {function.name}(real **x, Py_ssize_t n, const double *c) noexcept nogil:",
-            *(f"    cdef {_pointer(name, written)} = x[{k}]" for k, name in enumerate(arrays)),
-            *_filled("    cdef real ", [f"{name} = <real>c[{k}]" for k, name in enumerate(scalars)]),
-            *_filled("    cdef real ", _locals(function)),
-            "    cdef Py_ssize_t i",
-            *lines[function.body[0].lineno - 1 : function.end_lineno],
-        ]
-    )
-
-
-def _pointer(name: str, written: set[str]) -> str:
-    return f"real *{name}" if name in written else f"const real *{name}"
+def _loop(function: ast.FunctionDef, lines: list[str], real: str) -> str:
+    """Return a loop for one type, and the function that the table has for it."""
+    arrays, scalars = _arguments(function)
+    arguments = ", ".join(f"{real}s {name}" for name in arrays)
+    loop = [
+        f"cdef inline void _{function.name}_{real}(Py_ssize_t n, {arguments}, const double *c) noexcept nogil:",
+        *_filled(f"    cdef {real} ", [f"{name} = <{real}>c[{k}]" for k, name in enumerate(scalars)]),
+        *_filled(f"    cdef {real} ", _locals(function)),
+        "    cdef Py_ssize_t i",
+        *lines[function.body[0].lineno - 1 : function.end_lineno],
+    ]
+    given = ", ".join(f"<{real}s>x[{k}]" for k in range(len(arrays)))
+    entry = [
+        f"cdef void {function.name}_{real}(void **x, Py_ssize_t n, const double *c) noexcept nogil:",
+        f"    _{function.name}_{real}(n, {given}, c)",
+    ]
+    return "\n".join(loop) + "\n\n\n" + "\n".join(entry)
 
 
 def _scalars(function: ast.FunctionDef, lines: list[str]) -> str:

@@ -35,12 +35,12 @@ ctypedef void (*fill_t)(void *table) noexcept nogil  # fills a table_t with the 
 
 
 cdef inline void add_rule(
-    table_t *table, const char *name, void *update_float, void *update_double, scalars_t scalars,
+    table_t *table, const char *name, update_t update_float, update_t update_double, scalars_t scalars,
     Py_ssize_t n_streams, Py_ssize_t n_scalars, Py_ssize_t n_hypers,
 ) noexcept nogil:
     """Add a row; those that do not fit are counted, for the reader to refuse the table."""
     if table.n_rules < MAX_RULES:
         table.rules[table.n_rules] = rule_t(
-            name, <update_t>update_float, <update_t>update_double, scalars, n_streams, n_scalars, n_hypers,
+            name, update_float, update_double, scalars, n_streams, n_scalars, n_hypers,
         )
     table.n_rules += 1

@@ -9,7 +9,17 @@ that makes scalars returns False where its twin in Python raises an error.
 from arithmetic cimport clip, maximum, nonnegative, real, sign, sqrt
 from gradient cimport fill_gradients
 from norm cimport sum_of_block
-from rule cimport add_rule, table_t
+from rule cimport add_rule, table_t, update_t
+
+# No two arrays of an update overlap. Told so, compilers leave out the checks, and the loops for the case that they do:
+# a third of the code.
+cdef extern from *:
+    """
+    typedef float *__restrict fastopt_floats;
+    typedef double *__restrict fastopt_doubles;
+    """
+    ctypedef float *floats "fastopt_floats"
+    ctypedef double *doubles "fastopt_doubles"
 
 
 cdef bint sgd_scalars(const double *h, double *c) noexcept nogil:
@@ -25,15 +35,30 @@ cdef bint sgd_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef void sgd(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], lr = <real>c[4]
-    cdef real grad
+cdef inline void _sgd_float(Py_ssize_t n, floats p, floats g, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], lr = <float>c[4]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         p[i] = keep * p[i] - lr * grad
+
+
+cdef void sgd_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _sgd_float(n, <floats>x[0], <floats>x[1], c)
+
+
+cdef inline void _sgd_double(Py_ssize_t n, doubles p, doubles g, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], lr = <double>c[4]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] = keep * p[i] - lr * grad
+
+
+cdef void sgd_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _sgd_double(n, <doubles>x[0], <doubles>x[1], c)
 
 
 cdef bint momentum_scalars(const double *h, double *c) noexcept nogil:
@@ -89,18 +114,34 @@ cdef bint momentum_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef void momentum(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real *b = x[2]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], mu = <real>c[4]
-    cdef real a = <real>c[5], c1 = <real>c[6], c2 = <real>c[7]
-    cdef real grad
+cdef inline void _momentum_float(Py_ssize_t n, floats p, floats g, floats b, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], mu = <float>c[4]
+    cdef float a = <float>c[5], c1 = <float>c[6], c2 = <float>c[7]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         b[i] = mu * b[i] + a * grad
         p[i] = keep * p[i] - (c1 * b[i] + c2 * grad)
+
+
+cdef void momentum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _momentum_float(n, <floats>x[0], <floats>x[1], <floats>x[2], c)
+
+
+cdef inline void _momentum_double(Py_ssize_t n, doubles p, doubles g, doubles b, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], mu = <double>c[4]
+    cdef double a = <double>c[5], c1 = <double>c[6], c2 = <double>c[7]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        b[i] = mu * b[i] + a * grad
+        p[i] = keep * p[i] - (c1 * b[i] + c2 * grad)
+
+
+cdef void momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _momentum_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], c)
 
 
 cdef bint adagrad_scalars(const double *h, double *c) noexcept nogil:
@@ -122,18 +163,34 @@ cdef bint adagrad_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef void adagrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real *s = x[2]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], lr = <real>c[4]
-    cdef real eps_in = <real>c[5], eps_out = <real>c[6]
-    cdef real grad
+cdef inline void _adagrad_float(Py_ssize_t n, floats p, floats g, floats s, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], lr = <float>c[4]
+    cdef float eps_in = <float>c[5], eps_out = <float>c[6]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += grad * grad
         p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+
+
+cdef void adagrad_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _adagrad_float(n, <floats>x[0], <floats>x[1], <floats>x[2], c)
+
+
+cdef inline void _adagrad_double(Py_ssize_t n, doubles p, doubles g, doubles s, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], lr = <double>c[4]
+    cdef double eps_in = <double>c[5], eps_out = <double>c[6]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += grad * grad
+        p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+
+
+cdef void adagrad_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _adagrad_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], c)
 
 
 cdef bint rmsprop_scalars(const double *h, double *c) noexcept nogil:
@@ -157,13 +214,10 @@ cdef bint rmsprop_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef void rmsprop(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real *s = x[2]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a = <real>c[4]
-    cdef real eps_in = <real>c[5], eps_out = <real>c[6], lr = <real>c[7]
-    cdef real grad
+cdef inline void _rmsprop_float(Py_ssize_t n, floats p, floats g, floats s, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
+    cdef float eps_in = <float>c[5], eps_out = <float>c[6], lr = <float>c[7]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
@@ -171,14 +225,29 @@ cdef void rmsprop(real **x, Py_ssize_t n, const double *c) noexcept nogil:
         p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
 
-cdef void rmsprop_centered(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real *s = x[2]
-    cdef real *m = x[3]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a = <real>c[4]
-    cdef real eps_in = <real>c[5], eps_out = <real>c[6], lr = <real>c[7]
-    cdef real grad
+cdef void rmsprop_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rmsprop_float(n, <floats>x[0], <floats>x[1], <floats>x[2], c)
+
+
+cdef inline void _rmsprop_double(Py_ssize_t n, doubles p, doubles g, doubles s, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
+    cdef double eps_in = <double>c[5], eps_out = <double>c[6], lr = <double>c[7]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+
+
+cdef void rmsprop_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rmsprop_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], c)
+
+
+cdef inline void _rmsprop_centered_float(Py_ssize_t n, floats p, floats g, floats s, floats m, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
+    cdef float eps_in = <float>c[5], eps_out = <float>c[6], lr = <float>c[7]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
@@ -186,6 +255,27 @@ cdef void rmsprop_centered(real **x, Py_ssize_t n, const double *c) noexcept nog
         m[i] += a * (grad - m[i])
         # Rounding can make the variance slightly negative.
         p[i] = keep * p[i] - lr * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
+
+
+cdef void rmsprop_centered_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rmsprop_centered_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+
+
+cdef inline void _rmsprop_centered_double(Py_ssize_t n, doubles p, doubles g, doubles s, doubles m, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
+    cdef double eps_in = <double>c[5], eps_out = <double>c[6], lr = <double>c[7]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        m[i] += a * (grad - m[i])
+        # Rounding can make the variance slightly negative.
+        p[i] = keep * p[i] - lr * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
+
+
+cdef void rmsprop_centered_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rmsprop_centered_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
 
 
 cdef bint rmsprop_momentum_scalars(const double *h, double *c) noexcept nogil:
@@ -211,14 +301,10 @@ cdef bint rmsprop_momentum_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef void rmsprop_momentum(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real *s = x[2]
-    cdef real *b = x[3]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a = <real>c[4]
-    cdef real eps_in = <real>c[5], eps_out = <real>c[6], mu = <real>c[7], k = <real>c[8], lr = <real>c[9]
-    cdef real grad
+cdef inline void _rmsprop_momentum_float(Py_ssize_t n, floats p, floats g, floats s, floats b, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
+    cdef float eps_in = <float>c[5], eps_out = <float>c[6], mu = <float>c[7], k = <float>c[8], lr = <float>c[9]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
@@ -227,15 +313,30 @@ cdef void rmsprop_momentum(real **x, Py_ssize_t n, const double *c) noexcept nog
         p[i] = keep * p[i] - lr * b[i]
 
 
-cdef void rmsprop_centered_momentum(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real *s = x[2]
-    cdef real *m = x[3]
-    cdef real *b = x[4]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a = <real>c[4]
-    cdef real eps_in = <real>c[5], eps_out = <real>c[6], mu = <real>c[7], k = <real>c[8], lr = <real>c[9]
-    cdef real grad
+cdef void rmsprop_momentum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rmsprop_momentum_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+
+
+cdef inline void _rmsprop_momentum_double(Py_ssize_t n, doubles p, doubles g, doubles s, doubles b, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
+    cdef double eps_in = <double>c[5], eps_out = <double>c[6], mu = <double>c[7], k = <double>c[8], lr = <double>c[9]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        b[i] = mu * b[i] + k * grad / (sqrt(s[i] + eps_in) + eps_out)
+        p[i] = keep * p[i] - lr * b[i]
+
+
+cdef void rmsprop_momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rmsprop_momentum_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+
+
+cdef inline void _rmsprop_centered_momentum_float(Py_ssize_t n, floats p, floats g, floats s, floats m, floats b, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
+    cdef float eps_in = <float>c[5], eps_out = <float>c[6], mu = <float>c[7], k = <float>c[8], lr = <float>c[9]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
@@ -243,6 +344,27 @@ cdef void rmsprop_centered_momentum(real **x, Py_ssize_t n, const double *c) noe
         m[i] += a * (grad - m[i])
         b[i] = mu * b[i] + k * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
         p[i] = keep * p[i] - lr * b[i]
+
+
+cdef void rmsprop_centered_momentum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rmsprop_centered_momentum_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], <floats>x[4], c)
+
+
+cdef inline void _rmsprop_centered_momentum_double(Py_ssize_t n, doubles p, doubles g, doubles s, doubles m, doubles b, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
+    cdef double eps_in = <double>c[5], eps_out = <double>c[6], mu = <double>c[7], k = <double>c[8], lr = <double>c[9]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        m[i] += a * (grad - m[i])
+        b[i] = mu * b[i] + k * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
+        p[i] = keep * p[i] - lr * b[i]
+
+
+cdef void rmsprop_centered_momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rmsprop_centered_momentum_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], <doubles>x[4], c)
 
 
 cdef bint adam_scalars(const double *h, double *c) noexcept nogil:
@@ -267,14 +389,10 @@ cdef bint adam_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef void adam(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real *m = x[2]
-    cdef real *v = x[3]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a1 = <real>c[4]
-    cdef real a2 = <real>c[5], lr = <real>c[6], eps = <real>c[7]
-    cdef real grad
+cdef inline void _adam_float(Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
+    cdef float a2 = <float>c[5], lr = <float>c[6], eps = <float>c[7]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
@@ -283,15 +401,30 @@ cdef void adam(real **x, Py_ssize_t n, const double *c) noexcept nogil:
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v[i]) + eps)
 
 
-cdef void amsgrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real *m = x[2]
-    cdef real *v = x[3]
-    cdef real *v_max = x[4]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], a1 = <real>c[4]
-    cdef real a2 = <real>c[5], lr = <real>c[6], eps = <real>c[7]
-    cdef real grad
+cdef void adam_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _adam_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+
+
+cdef inline void _adam_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
+    cdef double a2 = <double>c[5], lr = <double>c[6], eps = <double>c[7]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - lr * m[i] / (sqrt(v[i]) + eps)
+
+
+cdef void adam_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _adam_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+
+
+cdef inline void _amsgrad_float(Py_ssize_t n, floats p, floats g, floats m, floats v, floats v_max, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
+    cdef float a2 = <float>c[5], lr = <float>c[6], eps = <float>c[7]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
@@ -299,6 +432,27 @@ cdef void amsgrad(real **x, Py_ssize_t n, const double *c) noexcept nogil:
         v[i] += a2 * (grad * grad - v[i])
         v_max[i] = maximum(v_max[i], v[i])
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
+
+
+cdef void amsgrad_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _amsgrad_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], <floats>x[4], c)
+
+
+cdef inline void _amsgrad_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, doubles v_max, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
+    cdef double a2 = <double>c[5], lr = <double>c[6], eps = <double>c[7]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        v_max[i] = maximum(v_max[i], v[i])
+        p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
+
+
+cdef void amsgrad_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _amsgrad_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], <doubles>x[4], c)
 
 
 cdef bint lion_scalars(const double *h, double *c) noexcept nogil:
@@ -315,18 +469,326 @@ cdef bint lion_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef void lion(real **x, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef real *p = x[0]
-    cdef const real *g = x[1]
-    cdef real *m = x[2]
-    cdef real scale = <real>c[0], limit = <real>c[1], decay = <real>c[2], keep = <real>c[3], b1 = <real>c[4]
-    cdef real a1 = <real>c[5], b2 = <real>c[6], a2 = <real>c[7], lr = <real>c[8]
-    cdef real grad
+cdef inline void _lion_float(Py_ssize_t n, floats p, floats g, floats m, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], b1 = <float>c[4]
+    cdef float a1 = <float>c[5], b2 = <float>c[6], a2 = <float>c[7], lr = <float>c[8]
+    cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         p[i] = keep * p[i] - lr * sign(b1 * m[i] + a1 * grad)
         m[i] = b2 * m[i] + a2 * grad
+
+
+cdef void lion_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _lion_float(n, <floats>x[0], <floats>x[1], <floats>x[2], c)
+
+
+cdef inline void _lion_double(Py_ssize_t n, doubles p, doubles g, doubles m, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], b1 = <double>c[4]
+    cdef double a1 = <double>c[5], b2 = <double>c[6], a2 = <double>c[7], lr = <double>c[8]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] = keep * p[i] - lr * sign(b1 * m[i] + a1 * grad)
+        m[i] = b2 * m[i] + a2 * grad
+
+
+cdef void lion_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _lion_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], c)
+
+
+cdef bint adamax_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], beta1 = h[1], beta2 = h[2], eps = h[3], eps_outside = h[4], weight_decay = h[5]
+    cdef double decoupled = h[6], grad_scale = h[7], clip_value = h[8], step = h[9]
+    cdef double rate, decay, keep, eps_in, eps_out
+    rate = lr / (1.0 - beta1**step)
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    eps_in = 0.0 if eps_outside else eps
+    eps_out = eps if eps_outside else 0.0
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = decay
+    c[3] = keep
+    c[4] = 1.0 - beta1
+    c[5] = beta2
+    c[6] = rate
+    c[7] = eps_in
+    c[8] = eps_out
+    return True
+
+
+cdef inline void _adamax_float(Py_ssize_t n, floats p, floats g, floats m, floats u, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
+    cdef float b2 = <float>c[5], lr = <float>c[6], eps_in = <float>c[7], eps_out = <float>c[8]
+    cdef float grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        u[i] = maximum(b2 * u[i], maximum(-grad, grad) + eps_in)
+        p[i] = keep * p[i] - lr * m[i] / (u[i] + eps_out)
+
+
+cdef void adamax_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _adamax_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+
+
+cdef inline void _adamax_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles u, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
+    cdef double b2 = <double>c[5], lr = <double>c[6], eps_in = <double>c[7], eps_out = <double>c[8]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        u[i] = maximum(b2 * u[i], maximum(-grad, grad) + eps_in)
+        p[i] = keep * p[i] - lr * m[i] / (u[i] + eps_out)
+
+
+cdef void adamax_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _adamax_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+
+
+cdef bint nadam_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], beta1 = h[1], beta2 = h[2], eps = h[3], momentum_decay = h[4], weight_decay = h[5]
+    cdef double decoupled = h[6], grad_scale = h[7], clip_value = h[8], step = h[9]
+    cdef double shrink, product, power, k, mu, mu_next, correction, of_grad, of_average, decay, keep
+    # The product of the momenta of all steps so far, until it is 0 beside the 1 that it is subtracted from.
+    shrink = 0.96**momentum_decay
+    product = 0.0 if beta1**step < 1e-17 else 1.0
+    power = 1.0
+    k = 0.0
+    while k < step and product >= 1e-17:
+        k += 1.0
+        power *= shrink
+        product *= beta1 * (1.0 - 0.5 * power)
+    mu = beta1 * (1.0 - 0.5 * shrink**step)
+    mu_next = beta1 * (1.0 - 0.5 * shrink ** (step + 1))
+    # As in `adam_scalars`, the correction of the second moment goes into the rates and epsilon.
+    correction = sqrt(1.0 - beta2**step)
+    of_grad = lr * correction * (1.0 - mu) / (1.0 - product)
+    of_average = lr * correction * mu_next / (1.0 - product * mu_next)
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = decay
+    c[3] = keep
+    c[4] = 1.0 - beta1
+    c[5] = 1.0 - beta2
+    c[6] = of_average
+    c[7] = of_grad
+    c[8] = eps * correction
+    return True
+
+
+cdef inline void _nadam_float(Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
+    cdef float a2 = <float>c[5], c1 = <float>c[6], c2 = <float>c[7], eps = <float>c[8]
+    cdef float grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - (c1 * m[i] + c2 * grad) / (sqrt(v[i]) + eps)
+
+
+cdef void nadam_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _nadam_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+
+
+cdef inline void _nadam_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
+    cdef double a2 = <double>c[5], c1 = <double>c[6], c2 = <double>c[7], eps = <double>c[8]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - (c1 * m[i] + c2 * grad) / (sqrt(v[i]) + eps)
+
+
+cdef void nadam_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _nadam_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+
+
+cdef bint radam_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], beta1 = h[1], beta2 = h[2], eps = h[3], eps_hat = h[4], weight_decay = h[5], decoupled = h[6]
+    cdef double grad_scale = h[7], clip_value = h[8], step = h[9]
+    cdef double decay, keep, rate, longest, length, correction, shares, epsilon
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    rate = lr / (1.0 - beta1**step)
+    longest = 2.0 / (1.0 - beta2) - 1.0
+    length = longest - 2.0 * step * beta2**step / (1.0 - beta2**step)
+    if length <= 5.0:  # the variance cannot be told yet: the denominator is 1
+        c[0] = grad_scale
+        c[1] = clip_value
+        c[2] = decay
+        c[3] = keep
+        c[4] = 1.0 - beta1
+        c[5] = 1.0 - beta2
+        c[6] = rate
+        c[7] = 0.0
+        c[8] = 1.0
+        return True
+    correction = sqrt(1.0 - beta2**step)
+    shares = (length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length)
+    rate *= correction * sqrt(shares)
+    epsilon = eps if eps_hat else eps * correction
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = decay
+    c[3] = keep
+    c[4] = 1.0 - beta1
+    c[5] = 1.0 - beta2
+    c[6] = rate
+    c[7] = 1.0
+    c[8] = epsilon
+    return True
+
+
+cdef inline void _radam_float(Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
+    cdef float a2 = <float>c[5], lr = <float>c[6], w = <float>c[7], eps = <float>c[8]
+    cdef float grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - lr * m[i] / (w * sqrt(v[i]) + eps)
+
+
+cdef void radam_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _radam_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+
+
+cdef inline void _radam_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
+    cdef double a2 = <double>c[5], lr = <double>c[6], w = <double>c[7], eps = <double>c[8]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - lr * m[i] / (w * sqrt(v[i]) + eps)
+
+
+cdef void radam_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _radam_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+
+
+cdef bint adadelta_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], rho = h[1], eps = h[2], weight_decay = h[3], decoupled = h[4], grad_scale = h[5]
+    cdef double clip_value = h[6]
+    cdef double decay, keep
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = decay
+    c[3] = keep
+    c[4] = 1.0 - rho
+    c[5] = eps
+    c[6] = lr
+    return True
+
+
+cdef inline void _adadelta_float(Py_ssize_t n, floats p, floats g, floats s, floats d, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
+    cdef float eps = <float>c[5], lr = <float>c[6]
+    cdef float grad, delta
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        delta = sqrt(d[i] + eps) / sqrt(s[i] + eps) * grad
+        d[i] += a * (delta * delta - d[i])
+        p[i] = keep * p[i] - lr * delta
+
+
+cdef void adadelta_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _adadelta_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+
+
+cdef inline void _adadelta_double(Py_ssize_t n, doubles p, doubles g, doubles s, doubles d, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
+    cdef double eps = <double>c[5], lr = <double>c[6]
+    cdef double grad, delta
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        delta = sqrt(d[i] + eps) / sqrt(s[i] + eps) * grad
+        d[i] += a * (delta * delta - d[i])
+        p[i] = keep * p[i] - lr * delta
+
+
+cdef void adadelta_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _adadelta_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+
+
+cdef bint rprop_scalars(const double *h, double *c) noexcept nogil:
+    cdef double eta_minus = h[0], eta_plus = h[1], step_size_min = h[2], step_size_max = h[3], grad_scale = h[4]
+    cdef double clip_value = h[5]
+    if step_size_min > step_size_max:
+        return False
+    # Of the gradient that is kept the sign alone counts: an infinite one, which times 0 is NaN, is cut to 1e38.
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = 0.0
+    c[3] = 1.0
+    c[4] = 1.0
+    c[5] = eta_minus
+    c[6] = eta_plus
+    c[7] = step_size_min
+    c[8] = -step_size_max
+    c[9] = 1e+38
+    return True
+
+
+cdef inline void _rprop_float(Py_ssize_t n, floats p, floats g, floats q, floats w, const double *c) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], one = <float>c[4]
+    cdef float minus = <float>c[5], plus = <float>c[6], least = <float>c[7], most = <float>c[8], large = <float>c[9]
+    cdef float grad, turn, factor
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        turn = sign(grad) * sign(q[i])
+        factor = nonnegative(turn) * plus + nonnegative(-turn) * minus + (one - turn * turn)
+        w[i] = maximum(-maximum(-(w[i] * factor), most), least)
+        q[i] = clip(grad, large) * (one - nonnegative(-turn))
+        p[i] = keep * p[i] - sign(q[i]) * w[i]
+
+
+cdef void rprop_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rprop_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+
+
+cdef inline void _rprop_double(Py_ssize_t n, doubles p, doubles g, doubles q, doubles w, const double *c) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3]
+    cdef double one = <double>c[4], minus = <double>c[5], plus = <double>c[6], least = <double>c[7], most = <double>c[8]
+    cdef double large = <double>c[9]
+    cdef double grad, turn, factor
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        turn = sign(grad) * sign(q[i])
+        factor = nonnegative(turn) * plus + nonnegative(-turn) * minus + (one - turn * turn)
+        w[i] = maximum(-maximum(-(w[i] * factor), most), least)
+        q[i] = clip(grad, large) * (one - nonnegative(-turn))
+        p[i] = keep * p[i] - sign(q[i]) * w[i]
+
+
+cdef void rprop_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    _rprop_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
 
 
 # The table: name, loops, scalars, and how many arrays, scalars and hyper-parameters they take.
@@ -339,62 +801,62 @@ cdef public void fill "FASTOPT_RULES"(void *to_fill) noexcept nogil:
     table.sum_of_block = sum_of_block
     fill_gradients(table)
     add_rule(
-        table, b"sgd",
-        <void *>sgd[float],
-        <void *>sgd[double],
+        table, b"sgd", sgd_float, sgd_double,
         sgd_scalars, 2, 5, 6,
     )
     add_rule(
-        table, b"momentum",
-        <void *>momentum[float],
-        <void *>momentum[double],
+        table, b"momentum", momentum_float, momentum_double,
         momentum_scalars, 3, 8, 10,
     )
     add_rule(
-        table, b"adagrad",
-        <void *>adagrad[float],
-        <void *>adagrad[double],
+        table, b"adagrad", adagrad_float, adagrad_double,
         adagrad_scalars, 3, 7, 9,
     )
     add_rule(
-        table, b"rmsprop",
-        <void *>rmsprop[float],
-        <void *>rmsprop[double],
+        table, b"rmsprop", rmsprop_float, rmsprop_double,
         rmsprop_scalars, 3, 8, 11,
     )
     add_rule(
-        table, b"rmsprop_centered",
-        <void *>rmsprop_centered[float],
-        <void *>rmsprop_centered[double],
+        table, b"rmsprop_centered", rmsprop_centered_float, rmsprop_centered_double,
         rmsprop_scalars, 4, 8, 11,
     )
     add_rule(
-        table, b"rmsprop_momentum",
-        <void *>rmsprop_momentum[float],
-        <void *>rmsprop_momentum[double],
+        table, b"rmsprop_momentum", rmsprop_momentum_float, rmsprop_momentum_double,
         rmsprop_momentum_scalars, 4, 10, 11,
     )
     add_rule(
-        table, b"rmsprop_centered_momentum",
-        <void *>rmsprop_centered_momentum[float],
-        <void *>rmsprop_centered_momentum[double],
+        table, b"rmsprop_centered_momentum", rmsprop_centered_momentum_float, rmsprop_centered_momentum_double,
         rmsprop_momentum_scalars, 5, 10, 11,
     )
     add_rule(
-        table, b"adam",
-        <void *>adam[float],
-        <void *>adam[double],
+        table, b"adam", adam_float, adam_double,
         adam_scalars, 4, 8, 10,
     )
     add_rule(
-        table, b"amsgrad",
-        <void *>amsgrad[float],
-        <void *>amsgrad[double],
+        table, b"amsgrad", amsgrad_float, amsgrad_double,
         adam_scalars, 5, 8, 10,
     )
     add_rule(
-        table, b"lion",
-        <void *>lion[float],
-        <void *>lion[double],
+        table, b"lion", lion_float, lion_double,
         lion_scalars, 3, 9, 7,
+    )
+    add_rule(
+        table, b"adamax", adamax_float, adamax_double,
+        adamax_scalars, 4, 9, 10,
+    )
+    add_rule(
+        table, b"nadam", nadam_float, nadam_double,
+        nadam_scalars, 4, 9, 10,
+    )
+    add_rule(
+        table, b"radam", radam_float, radam_double,
+        radam_scalars, 4, 9, 10,
+    )
+    add_rule(
+        table, b"adadelta", adadelta_float, adadelta_double,
+        adadelta_scalars, 4, 7, 8,
+    )
+    add_rule(
+        table, b"rprop", rprop_float, rprop_double,
+        rprop_scalars, 4, 10, 7,
     )

@@ -175,3 +175,104 @@ def lion(n, p, g, m, scale, limit, decay, keep, b1, a1, b2, a2, lr):
         grad = clip(scale * g[i], limit) + decay * p[i]
         p[i] = keep * p[i] - lr * sign(b1 * m[i] + a1 * grad)
         m[i] = b2 * m[i] + a2 * grad
+
+
+def adamax_scalars(lr, beta1, beta2, eps, eps_outside, weight_decay, decoupled, grad_scale, clip_value, step):
+    rate = lr / (1.0 - beta1**step)
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    eps_in = 0.0 if eps_outside else eps
+    eps_out = eps if eps_outside else 0.0
+    return grad_scale, clip_value, decay, keep, 1.0 - beta1, beta2, rate, eps_in, eps_out
+
+
+def adamax(n, p, g, m, u, scale, limit, decay, keep, a1, b2, lr, eps_in, eps_out):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        u[i] = maximum(b2 * u[i], maximum(-grad, grad) + eps_in)
+        p[i] = keep * p[i] - lr * m[i] / (u[i] + eps_out)
+
+
+def nadam_scalars(lr, beta1, beta2, eps, momentum_decay, weight_decay, decoupled, grad_scale, clip_value, step):
+    # The product of the momenta of all steps so far, until it is 0 beside the 1 that it is subtracted from.
+    shrink = 0.96**momentum_decay
+    product = 0.0 if beta1**step < 1e-17 else 1.0
+    power = 1.0
+    k = 0.0
+    while k < step and product >= 1e-17:
+        k += 1.0
+        power *= shrink
+        product *= beta1 * (1.0 - 0.5 * power)
+    mu = beta1 * (1.0 - 0.5 * shrink**step)
+    mu_next = beta1 * (1.0 - 0.5 * shrink ** (step + 1))
+    # As in `adam_scalars`, the correction of the second moment goes into the rates and epsilon.
+    correction = sqrt(1.0 - beta2**step)
+    of_grad = lr * correction * (1.0 - mu) / (1.0 - product)
+    of_average = lr * correction * mu_next / (1.0 - product * mu_next)
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    return grad_scale, clip_value, decay, keep, 1.0 - beta1, 1.0 - beta2, of_average, of_grad, eps * correction
+
+
+def nadam(n, p, g, m, v, scale, limit, decay, keep, a1, a2, c1, c2, eps):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - (c1 * m[i] + c2 * grad) / (sqrt(v[i]) + eps)
+
+
+def radam_scalars(lr, beta1, beta2, eps, eps_hat, weight_decay, decoupled, grad_scale, clip_value, step):
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    rate = lr / (1.0 - beta1**step)
+    longest = 2.0 / (1.0 - beta2) - 1.0
+    length = longest - 2.0 * step * beta2**step / (1.0 - beta2**step)
+    if length <= 5.0:  # the variance cannot be told yet: the denominator is 1
+        return grad_scale, clip_value, decay, keep, 1.0 - beta1, 1.0 - beta2, rate, 0.0, 1.0
+    correction = sqrt(1.0 - beta2**step)
+    shares = (length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length)
+    rate *= correction * sqrt(shares)
+    epsilon = eps if eps_hat else eps * correction
+    return grad_scale, clip_value, decay, keep, 1.0 - beta1, 1.0 - beta2, rate, 1.0, epsilon
+
+
+def radam(n, p, g, m, v, scale, limit, decay, keep, a1, a2, lr, w, eps):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - lr * m[i] / (w * sqrt(v[i]) + eps)
+
+
+def adadelta_scalars(lr, rho, eps, weight_decay, decoupled, grad_scale, clip_value, step):
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    return grad_scale, clip_value, decay, keep, 1.0 - rho, eps, lr
+
+
+def adadelta(n, p, g, s, d, scale, limit, decay, keep, a, eps, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        s[i] += a * (grad * grad - s[i])
+        delta = sqrt(d[i] + eps) / sqrt(s[i] + eps) * grad
+        d[i] += a * (delta * delta - d[i])
+        p[i] = keep * p[i] - lr * delta
+
+
+def rprop_scalars(eta_minus, eta_plus, step_size_min, step_size_max, grad_scale, clip_value, step):
+    if step_size_min > step_size_max:
+        raise ValueError(f"step_size_min: expected at most step_size_max, got {step_size_min!r} > {step_size_max!r}")
+    # Of the gradient that is kept the sign alone counts: an infinite one, which times 0 is NaN, is cut to 1e38.
+    return grad_scale, clip_value, 0.0, 1.0, 1.0, eta_minus, eta_plus, step_size_min, -step_size_max, 1e38
+
+
+def rprop(n, p, g, q, w, scale, limit, decay, keep, one, minus, plus, least, most, large):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        turn = sign(grad) * sign(q[i])
+        factor = nonnegative(turn) * plus + nonnegative(-turn) * minus + (one - turn * turn)
+        w[i] = maximum(-maximum(-(w[i] * factor), most), least)
+        q[i] = clip(grad, large) * (one - nonnegative(-turn))
+        p[i] = keep * p[i] - sign(q[i]) * w[i]
