@@ -23,7 +23,20 @@ from fastopt.kernels._step import bind
 from fastopt.kernels._threads import run
 from fastopt.kernels.rules import CHECKS, Rule, Value
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RMSprop"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+]
 
 Schedule = Callable[[int], float]
 
@@ -1017,3 +1030,357 @@ class Lion(Optimizer):
     @staticmethod
     def _rule(**_: Any) -> Rule:
         return rules.LION
+
+
+class Adamax(Optimizer):
+    """Adamax: Adam with the largest of the fading gradients in place of their root mean square.
+
+    ``m = b1 m + (1-b1) g; u = max(b2 u, abs(g) + eps); p -= lr / (1 - b1**t) * m / u`` at step t = 1, 2, ...
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    betas : pair of (float or schedule)
+        Shares of the moment and of the maximum that are kept, in [0, 1).
+    eps : float or schedule
+        Finite, >= 0.
+    eps_outside : bool
+        ``u = max(b2 u, abs(g))`` and ``m / (u + eps)``, as in Keras.
+    weight_decay : float or schedule
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.adamax`. ``torch.optim.Adamax``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.Adamax(weights, lr=0.1)
+    >>> opt.step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.9, -1.9])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 2e-3,
+        *,
+        betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999),
+        eps: float | Schedule = 1e-8,
+        eps_outside: bool = False,
+        weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            eps_outside=eps_outside,
+            weight_decay=weight_decay,
+            decoupled=decoupled,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.ADAMAX
+
+
+class NAdam(Optimizer):
+    """NAdam: Adam with Nesterov's momentum, under a momentum that grows to its share.
+
+    The formula is in `fastopt.kernels.nadam`.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    betas : pair of (float or schedule)
+        Shares of the moments that are kept, in [0, 1).
+    eps : float or schedule
+        Finite, >= 0.
+    momentum_decay : float or schedule
+        How fast the momentum grows, finite, >= 0; Keras has 1.
+    weight_decay : float or schedule
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.nadam`. ``torch.optim.NAdam``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.NAdam(weights, lr=0.1)
+    >>> opt.step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.894, -1.894])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 2e-3,
+        *,
+        betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999),
+        eps: float | Schedule = 1e-8,
+        momentum_decay: float | Schedule = 4e-3,
+        weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            momentum_decay=momentum_decay,
+            weight_decay=weight_decay,
+            decoupled=decoupled,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.NADAM
+
+
+class RAdam(Optimizer):
+    """RAdam: Adam that takes plain momentum's steps until there are enough gradients to tell their variance.
+
+    The formula is in `fastopt.kernels.radam`.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    betas : pair of (float or schedule)
+        Shares of the moments that are kept, in [0, 1).
+    eps : float or schedule
+        Finite, >= 0.
+    eps_hat : bool
+        Leave epsilon out of the bias correction, as PyTorch does here; optax does not.
+    weight_decay : float or schedule
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.radam`. ``torch.optim.RAdam``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.RAdam(weights, lr=0.1)
+    >>> opt.step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.8, -1.6])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999),
+        eps: float | Schedule = 1e-8,
+        eps_hat: bool = True,
+        weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            eps_hat=eps_hat,
+            weight_decay=weight_decay,
+            decoupled=decoupled,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.RADAM
+
+
+class Adadelta(Optimizer):
+    """Adadelta: the size of a step comes from the sizes of those before.
+
+    ``s = rho s + (1-rho) g**2; u = sqrt(d + eps) / sqrt(s + eps) * g; d = rho d + (1-rho) u**2; p -= lr * u``
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Factor on the update, or a callable of the number of steps done.
+    rho : float or schedule
+        Share of the averages that is kept, in [0, 1).
+    eps : float or schedule
+        Finite, >= 0; it sets the size of the first steps.
+    weight_decay : float or schedule
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.adadelta`. ``torch.optim.Adadelta``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.Adadelta(weights)
+    >>> opt.step(2 * weights)
+    >>> weights.round(4)
+    array([ 0.9968, -1.9968])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1.0,
+        *,
+        rho: float | Schedule = 0.9,
+        eps: float | Schedule = 1e-6,
+        weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            rho=rho,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled=decoupled,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.ADADELTA
+
+
+class Rprop(Optimizer):
+    """Rprop: every element has a step size of its own, which grows while the sign of its gradient stays.
+
+    For gradients of the whole data; the formula is in `fastopt.kernels.rprop`.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float
+        The first step size, finite, >= 0; it cannot change later.
+    eta_minus, eta_plus : float or schedule
+        Factors of a step size, in (0, 1) and above 1.
+    step_size_min, step_size_max : float or schedule
+        Bounds of the step sizes, finite, >= 0.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.rprop`. ``torch.optim.Rprop``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.Rprop(weights, lr=0.1)
+    >>> for _ in range(2):
+    ...     opt.step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.78, -1.78])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-2,
+        *,
+        eta_minus: float | Schedule = 0.5,
+        eta_plus: float | Schedule = 1.2,
+        step_size_min: float | Schedule = 1e-6,
+        step_size_max: float | Schedule = 50.0,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            eta_minus=eta_minus,
+            eta_plus=eta_plus,
+            step_size_min=step_size_min,
+            step_size_max=step_size_max,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.RPROP

@@ -15,6 +15,11 @@ References
 - Reddi, Kale, Kumar: "On the convergence of Adam and beyond", ICLR 2018, algorithm 2.
 - Loshchilov, Hutter: "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
 - Chen et al.: "Symbolic discovery of optimization algorithms", NeurIPS 2023, algorithm 2.
+- Kingma, Ba: "Adam", algorithm 2 (Adamax), with epsilon as in PyTorch and as in Keras.
+- Dozat: "Incorporating Nesterov momentum into Adam", 2016, algorithm 8, with PyTorch's schedule of the momentum.
+- Liu et al.: "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
+- Zeiler: "ADADELTA", 2012, algorithm 1.
+- Igel, Huesken: "Improving the Rprop learning algorithm", 2000, iRprop-.
 """
 
 import numpy as np
@@ -195,6 +200,135 @@ def lion(param, grad, exp_avg, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0
     g = np.clip(grad_scale * grad, -clip_value, clip_value)
     direction = np.sign(beta1 * exp_avg + (1 - beta1) * g)
     return {"param": param - lr * (direction + weight_decay * param), "exp_avg": beta2 * exp_avg + (1 - beta2) * g}
+
+
+def adamax(
+    param,
+    grad,
+    exp_avg,
+    exp_inf,
+    *,
+    step,
+    lr=2e-3,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    eps_outside=False,
+    weight_decay=0.0,
+    decoupled=False,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    m = beta1 * exp_avg + (1 - beta1) * g
+    u = np.maximum(beta2 * exp_inf, np.abs(g) + (0.0 if eps_outside else eps))
+    move = lr / (1 - beta1**step) * m / (u + (eps if eps_outside else 0.0))
+    return {"param": param - move, "exp_avg": m, "exp_inf": u}
+
+
+def nadam(
+    param,
+    grad,
+    exp_avg,
+    exp_avg_sq,
+    *,
+    step,
+    lr=2e-3,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    momentum_decay=4e-3,
+    weight_decay=0.0,
+    decoupled=False,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    m = beta1 * exp_avg + (1 - beta1) * g
+    v = beta2 * exp_avg_sq + (1 - beta2) * g**2
+    mu, mu_next = beta1 * (1 - 0.5 * 0.96 ** (np.array([step, step + 1.0]) * momentum_decay))
+    # The product of all mu; that of a hundred thousand is 0 for the betas of the tests.
+    product = np.prod(beta1 * (1 - 0.5 * 0.96 ** (np.arange(1, min(step, 100_000) + 1) * momentum_decay)))
+    average = mu_next / (1 - product * mu_next) * m + (1 - mu) / (1 - product) * g
+    move = lr * average / (np.sqrt(v / (1 - beta2**step)) + eps)
+    return {"param": param - move, "exp_avg": m, "exp_avg_sq": v}
+
+
+def radam(
+    param,
+    grad,
+    exp_avg,
+    exp_avg_sq,
+    *,
+    step,
+    lr=1e-3,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-8,
+    eps_hat=True,
+    weight_decay=0.0,
+    decoupled=False,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    m = beta1 * exp_avg + (1 - beta1) * g
+    v = beta2 * exp_avg_sq + (1 - beta2) * g**2
+    new = {"exp_avg": m, "exp_avg_sq": v}
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+    rho_inf = 2 / (1 - beta2) - 1
+    rho = rho_inf - 2 * step * beta2**step / (1 - beta2**step)
+    if rho <= 5:
+        return {"param": param - lr * m_hat, **new}
+    r = np.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+    if eps_hat:
+        return {"param": param - lr * r * m_hat * np.sqrt(1 - beta2**step) / (np.sqrt(v) + eps), **new}
+    return {"param": param - lr * r * m_hat / (np.sqrt(v_hat) + eps), **new}
+
+
+def adadelta(
+    param,
+    grad,
+    square_avg,
+    acc_delta,
+    *,
+    lr=1.0,
+    rho=0.9,
+    eps=1e-6,
+    weight_decay=0.0,
+    decoupled=False,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    s = rho * square_avg + (1 - rho) * g**2
+    u = np.sqrt(acc_delta + eps) / np.sqrt(s + eps) * g
+    return {"param": param - lr * u, "square_avg": s, "acc_delta": rho * acc_delta + (1 - rho) * u**2}
+
+
+def rprop(
+    param,
+    grad,
+    prev,
+    step_size,
+    *,
+    eta_minus=0.5,
+    eta_plus=1.2,
+    step_size_min=1e-6,
+    step_size_max=50.0,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    g = np.clip(grad_scale * grad, -clip_value, clip_value)
+    turn = np.sign(g) * np.sign(prev)
+    size = np.select([turn > 0, turn < 0, turn == 0], [step_size * eta_plus, step_size * eta_minus, step_size], np.nan)
+    size = np.clip(size, step_size_min, step_size_max)
+    g = np.where(turn < 0, 0.0, np.clip(g, -1e38, 1e38))
+    return {"param": param - np.sign(g) * size, "prev": g, "step_size": size}
 
 
 # The name is an argument of SGD.
@@ -387,3 +521,64 @@ class Lion(_Optimizer):
 
     def hyper(self, step, betas, **values):
         return values | {"beta1": betas[0], "beta2": betas[1]}
+
+
+class _Counted(_Optimizer):
+    """Rules of two averages, which count their steps."""
+
+    def hyper(self, step, betas, **values):
+        return values | {"step": step + 1, "beta1": betas[0], "beta2": betas[1]}
+
+
+class Adamax(_Counted):
+    rule = staticmethod(adamax)
+
+    def __init__(
+        self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, eps_outside=False, weight_decay=0.0, decoupled=False
+    ):
+        super().__init__(params, {"exp_avg": 0.0, "exp_inf": 0.0})
+        self.options = {"lr": lr, "betas": betas, "eps": eps, "eps_outside": eps_outside}
+        self.options |= {"weight_decay": weight_decay, "decoupled": decoupled}
+
+
+class NAdam(_Counted):
+    rule = staticmethod(nadam)
+
+    def __init__(
+        self, params, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, momentum_decay=4e-3, weight_decay=0.0, decoupled=False
+    ):
+        super().__init__(params, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
+        self.options = {"lr": lr, "betas": betas, "eps": eps, "momentum_decay": momentum_decay}
+        self.options |= {"weight_decay": weight_decay, "decoupled": decoupled}
+
+
+class RAdam(_Counted):
+    rule = staticmethod(radam)
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, eps_hat=True, weight_decay=0.0, decoupled=False):
+        super().__init__(params, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
+        self.options = {"lr": lr, "betas": betas, "eps": eps, "eps_hat": eps_hat}
+        self.options |= {"weight_decay": weight_decay, "decoupled": decoupled}
+
+
+class Adadelta(_Optimizer):
+    rule = staticmethod(adadelta)
+
+    def __init__(self, params, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0, decoupled=False):
+        super().__init__(params, {"square_avg": 0.0, "acc_delta": 0.0})
+        self.options = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "decoupled": decoupled}
+
+    def hyper(self, step, **values):
+        return values
+
+
+class Rprop(_Optimizer):
+    rule = staticmethod(rprop)
+
+    def __init__(self, params, lr=1e-2, eta_minus=0.5, eta_plus=1.2, step_size_min=1e-6, step_size_max=50.0):
+        super().__init__(params, {"prev": 0.0, "step_size": lr})
+        self.options = {"eta_minus": eta_minus, "eta_plus": eta_plus}
+        self.options |= {"step_size_min": step_size_min, "step_size_max": step_size_max}
+
+    def hyper(self, step, **values):
+        return values

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import oracle
 
-_POSITIVE = {"sum", "square_avg", "exp_avg_sq", "max_exp_avg_sq"}
+_POSITIVE = {"sum", "square_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "acc_delta", "step_size"}
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,21 @@ HYPER_PARAMETERS = {
     "eps": _NOT_NEGATIVE,
     "eps_hat": _SWITCH,
     "eps_in_sqrt": _SWITCH,
+    "eps_outside": _SWITCH,
+    "eta_minus": ((0.25, 0.5), (0.0, 1.0, -0.5, math.nan), _NOT_NUMBERS),
+    "eta_plus": ((1.25, 2.0), (1.0, 0.5, math.nan, math.inf), _NOT_NUMBERS),
     "grad_scale": ((-1.5, 0.0, 2.0), (math.nan, math.inf, -math.inf), _NOT_NUMBERS),
     "initial_accumulator_value": _NOT_NEGATIVE,
     "lr": _NOT_NEGATIVE,
     "lr_decay": _NOT_NEGATIVE,
     "lr_in_velocity": _SWITCH,
     "momentum": _SHARE,
+    "momentum_decay": _NOT_NEGATIVE,
     "nesterov": _SWITCH,
+    "rho": _FRACTION,
     "step": ((1, 7, 2**40), (0, -1, 2**63), ("1", None, 1.5, math.nan, True)),
+    "step_size_max": ((25.0, 100.0), (-1e-3, math.nan, math.inf), _NOT_NUMBERS),
+    "step_size_min": _NOT_NEGATIVE,
     "weight_decay": _NOT_NEGATIVE,
 }
 """For every name of a hyper-parameter: values that are taken (two ordinary ones, then its bounds), values out of range,
@@ -305,7 +312,84 @@ LION = Rule(
         _worked({"lr": 0.5, "beta1": 0.5, "beta2": 0.5}, grad=-4, param=(1, 1), exp_avg=(4, 0)),
     ),
 )
-RULES = (SGD, MOMENTUM, ADAGRAD, RMSPROP, ADAM, ADAMW, LION)
+ADAMAX = Rule(
+    oracle.adamax,
+    (
+        # m = 0.5 * 4 + 0.5 * 2 = 3, u = max(0.5 * 4, 2 + 1) = 3; 4 - 0.5 / (1 - 0.5) * 3 / 3
+        _worked(
+            {"step": 1, "lr": 0.5, "beta1": 0.5, "beta2": 0.5, "eps": 1},
+            grad=2,
+            param=(4, 3),
+            exp_avg=(4, 3),
+            exp_inf=(4, 3),
+        ),
+        # u = max(0.5 * 4, 1) = 2, m = 0.5 * 6 - 0.5 * 0 = 3; 4 - 0.5 / 0.5 * 3 / (2 + 1)
+        _worked(
+            {"step": 1, "lr": 0.5, "beta1": 0.5, "beta2": 0.5, "eps": 1, "eps_outside": True},
+            grad=0,
+            param=(4, 3),
+            exp_avg=(6, 3),
+            exp_inf=(4, 2),
+        ),
+    ),
+)
+NADAM = Rule(
+    oracle.nadam,
+    (
+        # mu = 0.5 * (1 - 0.5) = 0.25 at every step; m = 0.5 * 0 + 0.5 * 12 = 6, v^ = 144;
+        # 0.25 / (1 - 0.0625) * 6 + 0.75 / 0.75 * 12 = 1.6 + 12; 4 - 0.5 * 13.6 / (12 + 4)
+        _worked(
+            {"step": 1, "lr": 0.5, "beta1": 0.5, "beta2": 0.75, "eps": 4, "momentum_decay": 0},
+            grad=12,
+            param=(4, 3.575),
+            exp_avg=(0, 6),
+            exp_avg_sq=(0, 36),
+        ),
+    ),
+)
+RADAM = Rule(
+    oracle.radam,
+    (
+        # rho is 1 at the first step: m^ = 4; 3 - 0.5 * 4
+        _worked(
+            {"step": 1, "lr": 0.5, "beta1": 0.75, "beta2": 0.75},
+            grad=4,
+            param=(3, 1),
+            exp_avg=(0, 1),
+            exp_avg_sq=(0, 4),
+        ),
+        # so late that nothing is left to correct: v = 0.75 * 16 + 0.25 * 16, r = 1; 3 - 0.5 * 4 / (4 + 1)
+        _worked(
+            {"step": 2**40, "lr": 0.5, "beta1": 0.5, "beta2": 0.75, "eps": 1},
+            grad=4,
+            param=(3, 2.6),
+            exp_avg=(4, 4),
+            exp_avg_sq=(16, 16),
+        ),
+    ),
+)
+ADADELTA = Rule(
+    oracle.adadelta,
+    (
+        # s = 0.75 * 20 + 0.25 * 36 = 24, u = sqrt(8 + 1) / sqrt(24 + 1) * 6 = 3.6, d = 0.75 * 8 + 0.25 * 3.6**2
+        _worked({"lr": 0.5, "rho": 0.75, "eps": 1}, grad=6, param=(4, 2.2), square_avg=(20, 24), acc_delta=(8, 9.24)),
+    ),
+)
+RPROP = Rule(
+    oracle.rprop,
+    (
+        # the same sign: 1.5 * 2 = 3; 4 - 3
+        _worked({"eta_plus": 1.5}, grad=0.1, param=(4, 1), prev=(7, 0.1), step_size=(2, 3)),
+        # another sign: half the size, and no move
+        _worked({}, grad=-5, param=(4, 4), prev=(7, 0), step_size=(2, 1)),
+        # no sign: the size stays; 4 + 2
+        _worked({}, grad=-5, param=(4, 6), prev=(0, -5), step_size=(2, 2)),
+        # bounds: 3 instead of 1.2 * 20
+        _worked({"step_size_max": 3}, grad=5, param=(4, 1), prev=(1, 5), step_size=(20, 3)),
+        _worked({"step_size_min": 3}, grad=-5, param=(4, 4), prev=(1, 0), step_size=(2, 3)),
+    ),
+)
+RULES = (SGD, MOMENTUM, ADAGRAD, RMSPROP, ADAM, ADAMW, LION, ADAMAX, NADAM, RADAM, ADADELTA, RPROP)
 HAND_WORKED = tuple((rule, *worked) for rule in RULES for worked in rule.hand_worked)
 
 _DECAY = {"weight_decay": 0.3, "grad_scale": -0.7, "clip_value": 0.8}
@@ -321,6 +405,10 @@ def _count(step):
 
 def _count_late(step):
     return {"step": step + 3000}
+
+
+def _count_after_ten(step):
+    return {"step": step + 10}
 
 
 def _momentum(name, **options):
@@ -416,6 +504,33 @@ CASES = (
     Case(LION, "defaults", {}),
     Case(LION, "decay", {"lr": 0.1} | _DECAY),
     Case(LION, "no betas", {"lr": 0.1, "beta1": 0.0, "beta2": 0.0}),
+    *(
+        Case(rule, name, options, (), _count if rule is not RADAM else _count_after_ten)
+        for rule in (ADAMAX, NADAM, RADAM)
+        for name, options in {
+            "defaults": {},
+            "betas": {"lr": 0.1, "beta1": 0.5, "beta2": 0.9, "eps": 1e-2},
+            "decay": {"lr": 0.1} | _DECAY,
+            "decoupled": {"lr": 0.1, "decoupled": True} | _DECAY,
+        }.items()
+    ),
+    Case(ADAMAX, "no betas", {"lr": 0.1, "beta1": 0.0, "beta2": 0.0, "eps": 1e-3}, (), _count),
+    Case(NADAM, "no betas", {"lr": 0.1, "beta1": 0.0, "beta2": 0.0, "eps": 1e-3}, (), _count),
+    Case(RADAM, "early", {"lr": 0.1}, (), _count),
+    Case(RADAM, "no betas", {"lr": 0.1, "beta1": 0.0, "beta2": 0.0}, (), _count),
+    Case(ADAMAX, "eps_outside", {"lr": 0.1, "eps": 1e-2, "eps_outside": True}, (), _count),
+    Case(NADAM, "momentum_decay", {"lr": 0.1, "momentum_decay": 1.0}, (), _count),
+    Case(NADAM, "late", {"lr": 0.1, "eps": 1e-2}, (), _count_late),
+    Case(RADAM, "late", {"lr": 0.1, "eps": 1e-2}, (), _count_late),
+    Case(RADAM, "late, not eps_hat", {"lr": 0.1, "eps": 1e-2, "eps_hat": False}, (), _count_after_ten),
+    Case(ADADELTA, "defaults", {}),
+    Case(ADADELTA, "paper", {"lr": 0.5, "rho": 0.95, "eps": 1e-2}),
+    Case(ADADELTA, "decay", {"lr": 0.5} | _DECAY),
+    Case(ADADELTA, "decoupled", {"lr": 0.5, "decoupled": True} | _DECAY),
+    Case(RPROP, "defaults", {}),
+    Case(RPROP, "etas", {"eta_minus": 0.3, "eta_plus": 1.7}),
+    Case(RPROP, "bounds", {"step_size_min": 0.5, "step_size_max": 1.0}),
+    Case(RPROP, "grad_scale", {"grad_scale": -0.7, "clip_value": 0.8}),
 )
 
 
@@ -433,6 +548,11 @@ class OptimizerCase:
     options: dict
     torch: dict | None = None
     """Options of the class of the same name in torch.optim, None if it has no such rule."""
+
+    @property
+    def changeable(self):
+        """A hyper-parameter that may change between steps: the rate, unless the state was made with it."""
+        return "eta_plus" if self.name == "Rprop" else "lr"
 
     def __str__(self):
         kept = ", ".join(f"{key}={value}" for key, value in self.options.items())
@@ -527,6 +647,24 @@ OPTIMIZERS = (
     OptimizerCase("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3, "decoupled": True}),
     OptimizerCase("Adagrad", {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.3, "decoupled": True}),
     OptimizerCase("RMSprop", {"lr": 0.1, "momentum": 0.9, "eps": 1e-2, "weight_decay": 0.3, "decoupled": True}),
+    *(
+        case
+        for name in ("Adamax", "NAdam", "RAdam")
+        for case in (
+            _peer(name),
+            _peer(name, lr=0.1, betas=(0.8, 0.9), eps=1e-2),
+            _peer(name, lr=0.1, weight_decay=0.3),
+            OptimizerCase(name, {"lr": 0.1, "weight_decay": 0.3, "decoupled": True}),
+        )
+    ),
+    OptimizerCase("Adamax", {"lr": 0.1, "eps": 1e-2, "eps_outside": True}),
+    _peer("NAdam", lr=0.1, momentum_decay=1.0),
+    OptimizerCase("RAdam", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-2, "eps_hat": False}),
+    _peer("Adadelta"),
+    _peer("Adadelta", lr=0.5, rho=0.95, eps=1e-2, weight_decay=0.3),
+    OptimizerCase("Adadelta", {"lr": 0.5, "weight_decay": 0.3, "decoupled": True}),
+    _peer("Rprop"),
+    OptimizerCase("Rprop", {"lr": 0.1, "eta_minus": 0.3, "eta_plus": 1.7, "step_size_max": 1.0}),
     OptimizerCase("Lion", {}),
     OptimizerCase("Lion", {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.3}),
 )

@@ -34,8 +34,8 @@ BANDS = ((16, 256), (37, 300), (2, 17, 257), (300, 37))
 
 def values_of(rule):
     names = (*rule.hyper_parameters, *PER_CALL)
-    kinds = (kind for kind, _, _ in rule.ranges)
-    return tuple(OWN_VALUES.get(name, VALUES[kind]) for name, kind in zip(names, kinds, strict=True))
+    values = [max(VALUES[kind], low) if kind == "real" else VALUES[kind] for kind, low, _ in rule.ranges]
+    return tuple(OWN_VALUES.get(name, value) for name, value in zip(names, values, strict=True))
 
 
 def arrays_of(rule, shape, dtype, seed=0):

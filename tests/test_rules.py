@@ -67,7 +67,10 @@ def test_scalars_are_made_from_checked_values(rule):
     """Whatever passes the condition for plain values is what passes the checks, and the result is the same."""
     names = (*rule.hyper_parameters, *PER_CALL)
     ordinary = {"boolean": True, "integer": 1, "real": 0.0}
-    plain = {name: ordinary[kind] for name, (kind, _, _) in zip(names, rule.ranges, strict=True)}
+    plain = {
+        name: max(low, ordinary[kind]) if kind == "real" else ordinary[kind]
+        for name, (kind, low, _) in zip(names, rule.ranges, strict=True)
+    }
     of_numpy = {name: np.asarray(value)[()] for name, value in plain.items()}
     assert rule.scalars_of(*of_numpy.values()) == rule.scalars_of(*plain.values())
     for i, (name, (kind, low, _)) in enumerate(zip(names, rule.ranges, strict=True)):

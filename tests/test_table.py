@@ -38,6 +38,7 @@ def test_oracle_agrees_with_torch(case):
     start = [rng.normal(size=(3, 4)), rng.normal(size=5)]
     ours = case.oracle(start, **case.options)
     params = [torch.tensor(p) for p in start]
+    torch.set_default_dtype(torch.float64)  # of the product that NAdam keeps
     theirs = getattr(torch.optim, case.name)(params, foreach=False, **case.torch)
     for _ in range(10):
         grads = [rng.normal(size=p.shape) for p in start]
@@ -45,5 +46,6 @@ def test_oracle_agrees_with_torch(case):
         for param, grad in zip(params, grads, strict=True):
             param.grad = torch.tensor(grad)
         theirs.step()
+    torch.set_default_dtype(torch.float32)
     for mine, param in zip(ours.params, params, strict=True):
         np.testing.assert_allclose(mine, param.numpy(), rtol=1e-12, atol=1e-13)

@@ -129,6 +129,11 @@ def torch_optim(problem: Problem) -> Step | None:
         "adam": partial(optim.Adam, lr=LR, betas=(BETA1, BETA2), eps=EPS, fused=True),
         "adamw": partial(optim.AdamW, lr=LR, betas=(BETA1, BETA2), eps=EPS, weight_decay=WEIGHT_DECAY, fused=True),
         "amsgrad": partial(optim.Adam, lr=LR, betas=(BETA1, BETA2), eps=EPS, amsgrad=True, fused=True),
+        "adamax": partial(optim.Adamax, lr=LR, betas=(BETA1, BETA2), eps=EPS),
+        "nadam": partial(optim.NAdam, lr=LR, betas=(BETA1, BETA2), eps=EPS),
+        "radam": partial(optim.RAdam, lr=LR, betas=(BETA1, BETA2), eps=EPS),
+        "adadelta": partial(optim.Adadelta, lr=LR, eps=EPS),
+        "rprop": partial(optim.Rprop, lr=LR),
     }
     if problem.rule.name not in makers:
         return None
@@ -138,7 +143,7 @@ def torch_optim(problem: Problem) -> Step | None:
     for i, param in enumerate(params):
         param.grad = tensors[1][i]
         state = {name: stream[i] for name, stream in zip(problem.rule.states, tensors[2:], strict=True)}
-        optimizer.state[param] = {"step": torch.tensor(0.0), **state}
+        optimizer.state[param] = {"step": torch.tensor(0.0), "mu_product": torch.tensor(1.0), **state}
     return Step(optimizer.step)
 
 

@@ -250,6 +250,8 @@ RULES: dict[str, Rule] = {
         Rule("adam", "Adam", _adam, _adam_out),
         Rule("adamw", "AdamW", _adamw, _adamw_out),
         Rule("amsgrad", "AMSGrad", _amsgrad, _amsgrad_out, "adam", ("max_exp_avg_sq",)),
+        Rule("nadam", "NAdam"),
+        Rule("radam", "RAdam"),
     )
 }
 for _name in kernels.__all__:  # a kernel needs no line of its own

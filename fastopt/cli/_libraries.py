@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from inspect import signature
@@ -205,6 +205,10 @@ class Keras(Library):
         if self.backend == "numpy":
             self.note += ", and computes in float32 all the same"
 
+    def name_of(self, cls: type) -> str:
+        """Return its name of an optimizer."""
+        return {"NAdam": "Nadam"}.get(cls.__name__, cls.__name__)
+
     def _choose_backend(self) -> None:
         """Have Keras take a backend that is installed, where the one that its file names, TensorFlow mostly, is not."""
         if "keras" in sys.modules or "KERAS_BACKEND" in os.environ:
@@ -230,7 +234,8 @@ class Keras(Library):
         before = config.floatx()
         config.set_floatx("float64")  # Keras rounds learning rates and losses to it
         try:
-            with _wide_jax() if self.backend == "jax" else warnings.catch_warnings():
+            with warnings.catch_warnings(), _wide_jax() if self.backend == "jax" else nullcontext():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of what Keras does with NumPy
                 return train(task, make(**arguments))
         finally:
             config.set_floatx(before)

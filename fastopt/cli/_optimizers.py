@@ -7,7 +7,7 @@ from inspect import signature
 from typing import Any
 
 from fastopt import optimizers
-from fastopt.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
+from fastopt.optimizers import SGD, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, Optimizer, RAdam, RMSprop
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ OPTIMIZERS = {
     "adamw": Choice(AdamW, whole=(0.05, 1e-3)),
     "lion": Choice(Lion, whole=(0.005, 1e-3), batches=3e-4),
     "amsgrad": Choice(Adam, {"amsgrad": True}, whole=(0.05, 1e-3)),
+    "adamax": Choice(Adamax, whole=(0.05, 1e-3)),
+    "nadam": Choice(NAdam, whole=(0.05, 1e-3)),
+    "radam": Choice(RAdam, whole=(0.05, 1e-3)),
 }
 for _name in optimizers.__all__:  # a class needs no line of its own
     if _name != "Optimizer":

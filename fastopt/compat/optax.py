@@ -18,29 +18,54 @@ from fastopt._groups import is_grouped
 from fastopt._trees import Tree, taken_once
 from fastopt.compat._arguments import expect, number, refuse
 from fastopt.kernels.rules import CHECKS
-from fastopt.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop, Schedule
+from fastopt.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Schedule,
+)
 
-__all__ = ["adagrad", "adam", "adamw", "lion", "rmsprop", "sgd", "signum"]
+__all__ = [
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamaxw",
+    "adamw",
+    "lion",
+    "radam",
+    "rmsprop",
+    "sgd",
+    "signum",
+]
 
 Number = float | Schedule
 Opt = TypeVar("Opt", bound=Optimizer)
 Mask = Any  # a tree of booleans, or a function of the parameters that returns one
 
 _NO_NESTEROV = "fastopt's Adam has no Nesterov momentum"
+_NO_SCHEDULE = "fastopt's NAdam has a schedule of the momentum, which optax's is without"
 _NO_RULE = "fastopt has no such rule"
 
 # optax's other optimizers, and why they are not here.
 _REFUSED = {
     "amsgrad": "optax corrects the bias before it takes the largest moment or never, fastopt.Adam(amsgrad=True) after",
-    "nadam": _NO_NESTEROV,
-    "nadamw": _NO_NESTEROV,
+    "nadam": _NO_SCHEDULE,
+    "nadamw": _NO_SCHEDULE,
     "noisy_sgd": "fastopt adds no noise to gradients",
+    "rprop": "optax makes each step only when the next gradient is there, fastopt.Rprop at once",
     "sign_sgd": "fastopt has no such rule, unless as signum(beta=0.0), which keeps the last gradient",
 } | dict.fromkeys(
     [
-        *("adabelief", "adadelta", "adafactor", "adamax", "adamaxw", "adan", "fromage", "lamb", "lars", "lbfgs"),
-        *("novograd", "optimistic_adam", "optimistic_adam_v2", "optimistic_gradient_descent", "polyak_sgd", "radam"),
-        *("rprop", "sm3", "yogi"),
+        *("adabelief", "adafactor", "adan", "fromage", "lamb", "lars", "lbfgs", "novograd", "optimistic_adam"),
+        *("optimistic_adam_v2", "optimistic_gradient_descent", "polyak_sgd", "sm3", "yogi"),
     ],
     _NO_RULE,
 )
@@ -465,6 +490,211 @@ def signum(
     return Lion(params, number("lr", "learning_rate", learning_rate), betas=(share, share))
 
 
+def adamax(
+    params: Any,
+    learning_rate: Number,
+    b1: Number = 0.9,
+    b2: Number = 0.999,
+    eps: Number = 1e-8,
+) -> Adamax:
+    """Adamax: ``u = max(abs(g) + eps, b2 * u); p -= learning_rate * m_hat / u``.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    learning_rate : float or schedule
+        Learning rate, finite, >= 0, or a callable of the number of steps done.
+    b1, b2 : float or schedule
+        Shares of moment and maximum that are kept, in [0, 1).
+    eps : float or schedule
+        Finite, >= 0.
+
+    Returns
+    -------
+    Adamax
+        A `fastopt.Adamax`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``optax.adamax``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import optax
+    >>> weights = np.array([1.0, -2.0])
+    >>> optax.adamax(weights, learning_rate=0.1).step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.9, -1.9])
+    """
+    return Adamax(params, **_two_averages(learning_rate, b1, b2, eps))
+
+
+def adamaxw(
+    params: Any,
+    learning_rate: Number,
+    b1: Number = 0.9,
+    b2: Number = 0.999,
+    eps: Number = 1e-8,
+    weight_decay: Number = 1e-4,
+    mask: Mask = None,
+) -> Adamax:
+    """Adamax with decoupled weight decay: ``p -= learning_rate * (adamax + weight_decay * p)``.
+
+    Parameters
+    ----------
+    params, learning_rate, b1, b2, eps
+        As in `adamax`.
+    weight_decay, mask
+        As in `adamw`.
+
+    Returns
+    -------
+    Adamax
+        A `fastopt.Adamax`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``optax.adamaxw``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import optax
+    >>> weights = np.array([1.0, -2.0])
+    >>> optax.adamaxw(weights, learning_rate=0.1, weight_decay=0.5).step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.85, -1.8 ])
+    """
+    decay = number("weight_decay", "weight_decay", weight_decay)
+    settings = _two_averages(learning_rate, b1, b2, eps)
+    return _masked(Adamax, _MaskedAdamax, params, mask, weight_decay=decay, decoupled=True, **settings)
+
+
+def radam(
+    params: Any,
+    learning_rate: Number,
+    b1: Number = 0.9,
+    b2: Number = 0.999,
+    eps: Number = 1e-8,
+    eps_root: float = 0.0,
+    threshold: float = 5.0,
+    *,
+    nesterov: bool = False,
+) -> RAdam:
+    """RAdam: Adam that takes plain momentum's steps until there are enough gradients to tell their variance.
+
+    Parameters
+    ----------
+    params, learning_rate, b1, b2, eps
+        As in `adam`.
+    eps_root : float
+        0: fastopt's RAdam adds no epsilon under the root.
+    threshold : float
+        5: fastopt's RAdam has no other number of gradients.
+    nesterov : bool
+        False: fastopt's RAdam has no Nesterov momentum.
+
+    Returns
+    -------
+    RAdam
+        A `fastopt.RAdam`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``optax.radam``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import optax
+    >>> weights = np.array([1.0, -2.0])
+    >>> optax.radam(weights, learning_rate=0.1).step(2 * weights)
+    >>> weights
+    array([ 0.8, -1.6])
+    """
+    expect("eps_root", eps_root, 0.0, "fastopt's RAdam adds epsilon outside the root")
+    expect("threshold", threshold, 5.0, "fastopt's RAdam has no other")
+    expect("nesterov", boolean("nesterov", nesterov), False, "fastopt's RAdam has no Nesterov momentum")
+    return RAdam(params, eps_hat=False, **_two_averages(learning_rate, b1, b2, eps))
+
+
+def adadelta(
+    params: Any,
+    learning_rate: Number | None = None,
+    rho: Number = 0.9,
+    eps: Number = 1e-6,
+    weight_decay: Number = 0.0,
+    weight_decay_mask: Mask = None,
+) -> Adadelta:
+    """Adadelta: the size of a step comes from the sizes of those before.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    learning_rate : float or schedule, optional
+        Factor on the update, by default 1; finite, >= 0, or a callable of the number of steps done.
+    rho : float or schedule
+        Share of the averages that is kept, in [0, 1).
+    eps : float or schedule
+        Finite, >= 0.
+    weight_decay : float or schedule
+        L2 penalty in the gradient, finite, >= 0.
+    weight_decay_mask
+        As `mask` in `adamw`.
+
+    Returns
+    -------
+    Adadelta
+        A `fastopt.Adadelta`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``optax.adadelta``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import optax
+    >>> weights = np.array([1.0, -2.0])
+    >>> optax.adadelta(weights, learning_rate=1.0).step(2 * weights)
+    >>> weights.round(4)
+    array([ 0.9968, -1.9968])
+    """
+    return _masked(
+        Adadelta,
+        _MaskedAdadelta,
+        params,
+        weight_decay_mask,
+        lr=number("lr", "learning_rate", 1.0 if learning_rate is None else learning_rate),
+        rho=number("rho", "rho", rho),
+        eps=number("eps", "eps", eps),
+        weight_decay=number("weight_decay", "weight_decay", weight_decay),
+    )
+
+
 class _Masked(Optimizer):
     """What adds a mask: parameters in groups, each a mapping of names, and gradients in the structure of old."""
 
@@ -484,6 +714,14 @@ class _MaskedAdamW(_Masked, AdamW):
 
 
 class _MaskedLion(_Masked, Lion):
+    pass
+
+
+class _MaskedAdamax(_Masked, Adamax):
+    pass
+
+
+class _MaskedAdadelta(_Masked, Adadelta):
     pass
 
 
@@ -538,6 +776,11 @@ def _adam_settings(
     expect("eps_root", eps_root, 0.0, "fastopt's Adam adds epsilon outside the root")
     expect("mu_dtype", mu_dtype, None, "the moments have the dtype of their parameter")
     expect("nesterov", boolean("nesterov", nesterov), False, _NO_NESTEROV)
+    return _two_averages(learning_rate, b1, b2, eps)
+
+
+def _two_averages(learning_rate: Number, b1: Number, b2: Number, eps: Number) -> dict[str, Any]:
+    """Return the keywords of a class with two averages."""
     return {
         "lr": number("lr", "learning_rate", learning_rate),
         "betas": (number("beta1", "b1", b1), number("beta2", "b2", b2)),

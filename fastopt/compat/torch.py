@@ -22,7 +22,7 @@ from fastopt.kernels.rules import CHECKS, RULES, Rule
 torch: Any = require("torch", extra="torch", what="fastopt.compat.torch")
 optim: Any = torch.optim
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "RMSprop"]
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "RAdam", "RMSprop", "Rprop"]
 
 Tensor = Any
 Group = dict[str, Any]
@@ -30,7 +30,20 @@ Values = tuple[Any, ...]
 Counter = Any  # a memoryview of PyTorch's number of steps, a float
 
 # PyTorch's conventions, where a rule offers others.
-_CONVENTIONS = {"decoupled": False, "eps_hat": False, "eps_in_sqrt": False, "lr_in_velocity": False}
+_CONVENTIONS = {
+    "decoupled": False,
+    "eps_hat": False,
+    "eps_in_sqrt": False,
+    "eps_outside": False,
+    "lr_in_velocity": False,
+}
+
+# What PyTorch has as pairs.
+_PAIRS = {
+    "betas": ("beta1", "beta2"),
+    "etas": ("eta_minus", "eta_plus"),
+    "step_sizes": ("step_size_min", "step_size_max"),
+}
 
 # How the hyper-parameters of a rule become plain values; they may be tensors of one element.
 _KINDS: dict[str, Callable[[Any], Any]] = {"real": float, "boolean": bool}
@@ -52,6 +65,7 @@ class _Found(NamedTuple):
     arrays: list[Array]  # of parameter, gradient and states
     held: list[Tensor]  # whose memory the plan keeps: parameter, states, counter
     counter: Counter | None
+    product: Array | None  # of the momenta so far, which NAdam keeps
     made: dict[str, Tensor]  # state that begins with this step
 
 
@@ -63,6 +77,8 @@ class _Part:
         self.places: list[int] = []  # among all parameters of the optimizer
         self.suffixes: list[str] = []
         self.counters: list[Counter] = []
+        self.products: list[Array] = []
+        self.momentum = 1.0  # of the next step
         self.streams: list[list[Array]] = [[] for _ in rule.streams]
 
     def add(self, place: int, suffix: str, found: _Found) -> None:
@@ -70,6 +86,8 @@ class _Part:
         self.suffixes.append(suffix)
         if found.counter is not None:
             self.counters.append(found.counter)
+        if found.product is not None:
+            self.products.append(found.product)
         for stream, array in zip(self.streams, found.arrays, strict=True):
             stream.append(array)
 
@@ -82,6 +100,8 @@ class _Part:
         self.done += 1
         for counter in self.counters:
             counter[0] = self.done
+        for product in self.products:
+            product *= self.momentum  # in its own type, as PyTorch does
         if self.counters:
             self.done = self.counters[0][0]  # a float32 stays at 2**24, in PyTorch too
 
@@ -147,6 +167,11 @@ class _Plan:
     def _load(self, values: list[Values]) -> None:
         assert self.bound is not None
         self.bound.load(tuple([(*values[part.group], int(part.done) + 1) for part in self.parts]))
+        for part in self.parts:
+            if part.products:
+                known = dict(zip(part.rule.hyper_parameters, values[part.group], strict=False))
+                growth = 0.96 ** ((part.done + 1) * known["momentum_decay"])
+                part.momentum = known["beta1"] * (1.0 - 0.5 * growth)
 
     def run(self) -> None:
         """Update parameters and states, and count the step."""
@@ -216,6 +241,7 @@ class _Compiled:
     _torch_step: ClassVar[Callable[..., Any] | None] = None
     _counts: ClassVar[bool] = True  # whether PyTorch keeps the number of steps in the state
     _decoupled: ClassVar[bool] = False  # where a group does not say so, as in older PyTorch
+    _conventions: ClassVar[dict[str, bool]] = {}  # that are not as in the other classes
     _plan: _Plan | None = None  # not part of what is copied or pickled
 
     @staticmethod
@@ -273,9 +299,11 @@ class _Compiled:
         if group.get("foreach") and isinstance(group["lr"], torch.Tensor):
             return None, ()
         rule = self._rule(group)
-        beta1, beta2 = group.get("betas", (0.0, 0.0))
         decoupled = group.get("decoupled_weight_decay", self._decoupled)
-        known = {**_CONVENTIONS, **group, "beta1": beta1, "beta2": beta2, "decoupled": decoupled}
+        known = {**_CONVENTIONS, **self._conventions, **group, "decoupled": decoupled}
+        for pair, names in _PAIRS.items():
+            if pair in group:
+                known |= zip(names, group[pair], strict=True)
         try:
             plain = [kind(known[name]) for name, kind in _READERS[rule]]
             values = (*plain, -1.0 if group["maximize"] else 1.0, inf)
@@ -327,11 +355,13 @@ class _Compiled:
         made: dict[str, Tensor] = {}
         if not state if self._counts else any(state.get(name) is None for name in rule.states):
             for name, start in rule.states.items():
-                value = self.defaults[start] if start in self.defaults else 0.0 if isinstance(start, str) else start
-                made[name] = torch.full_like(param, value, memory_format=torch.preserve_format)
+                value = group.get(start, self.defaults.get(start, 0.0)) if isinstance(start, str) else start
+                made[name] = torch.full_like(param, float(value), memory_format=torch.preserve_format)
             if self._counts:
                 wide = torch.get_default_dtype() is torch.float64 and not group.get("fused")
                 made["step"] = torch.zeros((), dtype=torch.float64 if wide else torch.float32)
+                if rule is rules.NADAM:
+                    made["mu_product"] = torch.ones_like(made["step"])
         known = {**state, **made}
         tensors = [param, grad, *[known.get(name) for name in rule.states]]
         arrays = [array for array in [_array(tensor, param) for tensor in tensors] if array is not None]
@@ -339,13 +369,20 @@ class _Compiled:
             return None
         held = [param, *tensors[2:]]
         if not self._counts:
-            return _Found(0.0 if made else 1.0, arrays, held, None, made)
+            return _Found(0.0 if made else 1.0, arrays, held, None, None, made)
         step = known.get("step")
         counted = _array(step, step) if isinstance(step, torch.Tensor) else None
         if counted is None or counted.size != 1 or not (counted >= 0).all() or not counted.item().is_integer():
             return None
         counter: Counter = memoryview(counted.reshape(1))  # type: ignore[arg-type]
-        return _Found(counter[0], arrays, [*held, step], counter, made)
+        product: Array | None = None
+        if rule is rules.NADAM:
+            kept = known.get("mu_product")
+            product = _array(kept, kept) if isinstance(kept, torch.Tensor) else None
+            if product is None or product.size != 1:
+                return None
+            held.append(kept)
+        return _Found(counter[0], arrays, [*held, step], counter, product, made)
 
     def _leave(self, rest: dict[int, list[Tensor]]) -> None:
         """Let PyTorch update the parameters that are for no rule."""
@@ -504,6 +541,140 @@ class AdamW(_Compiled, optim.AdamW):  # type: ignore[misc]
     _torch_step = _unhooked(optim.AdamW.step)
     _decoupled = True
     _rule = staticmethod(Adam._rule)
+
+
+class Adamax(_Compiled, optim.Adamax):  # type: ignore[misc]
+    """Adamax: ``torch.optim.Adamax`` by `fastopt.kernels.adamax`.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, foreach, maximize, differentiable, capturable
+        As in ``torch.optim.Adamax``, in its order and with its defaults; `foreach` as in `SGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.Adamax([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.9000, -1.9000])
+    """
+
+    _torch_step = _unhooked(optim.Adamax.step)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.ADAMAX
+
+
+class NAdam(_Compiled, optim.NAdam):  # type: ignore[misc]
+    """NAdam: ``torch.optim.NAdam`` by `fastopt.kernels.nadam`.
+
+    The product of the momenta, `mu_product`, is kept for PyTorch's step; this one computes it anew.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, momentum_decay, decoupled_weight_decay, foreach, maximize, capturable, \
+differentiable
+        As in ``torch.optim.NAdam``, in its order and with its defaults; `foreach` as in `SGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.NAdam([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.8944, -1.8944])
+    """
+
+    _torch_step = _unhooked(optim.NAdam.step)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.NADAM
+
+
+class RAdam(_Compiled, optim.RAdam):  # type: ignore[misc]
+    """RAdam: ``torch.optim.RAdam`` by `fastopt.kernels.radam`.
+
+    Parameters
+    ----------
+    params, lr, betas, eps, weight_decay, decoupled_weight_decay, foreach, maximize, capturable, differentiable
+        As in ``torch.optim.RAdam``, in its order and with its defaults; `foreach` as in `SGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.RAdam([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.8000, -1.6000])
+    """
+
+    _torch_step = _unhooked(optim.RAdam.step)
+    _conventions: ClassVar[dict[str, bool]] = {"eps_hat": True}
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.RADAM
+
+
+class Adadelta(_Compiled, optim.Adadelta):  # type: ignore[misc]
+    """Adadelta: ``torch.optim.Adadelta`` by `fastopt.kernels.adadelta`.
+
+    Parameters
+    ----------
+    params, lr, rho, eps, weight_decay, foreach, capturable, maximize, differentiable
+        As in ``torch.optim.Adadelta``, in its order and with its defaults; `foreach` as in `SGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.Adadelta([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.9997, -1.9997])
+    """
+
+    _torch_step = _unhooked(optim.Adadelta.step)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.ADADELTA
+
+
+class Rprop(_Compiled, optim.Rprop):  # type: ignore[misc]
+    """Rprop: ``torch.optim.Rprop`` by `fastopt.kernels.rprop`.
+
+    Parameters
+    ----------
+    params, lr, etas, step_sizes, capturable, foreach, maximize, differentiable
+        As in ``torch.optim.Rprop``, in its order and with its defaults; `foreach` as in `SGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.Rprop([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.9000, -1.9000])
+    """
+
+    _torch_step = _unhooked(optim.Rprop.step)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.RPROP
 
 
 class Lion(_Compiled, optim.Optimizer):  # type: ignore[misc]

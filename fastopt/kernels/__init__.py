@@ -55,14 +55,19 @@ from fastopt.kernels._step import apply_carefully
 
 __all__ = [
     "Clipping",
+    "adadelta",
     "adagrad",
     "adam",
+    "adamax",
     "adamw",
     "clip_grad_norm",
     "lion",
     "momentum",
+    "nadam",
+    "radam",
     "rmsprop",
     "rowwise_adagrad",
+    "rprop",
     "sgd",
 ]
 
@@ -599,6 +604,395 @@ def lion(
     """
     arrays, values = (param, grad, exp_avg), (lr, beta1, beta2, weight_decay, grad_scale, clip_value, 1)
     rule = rules.LION
+    careful = rows is not None or not (cast_grads is False or cast_grads is True)
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def adamax(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg: Arrays,
+    exp_inf: Arrays,
+    *,
+    step: int | Sequence[int],
+    lr: float = 2e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    eps_outside: bool = False,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """Adamax: Adam with the largest of the fading gradients in place of their root mean square.
+
+    ::
+
+        m = beta1 * m + (1 - beta1) * g
+        u = max(beta2 * u, abs(g) + eps)         # eps_outside: max(beta2 * u, abs(g))
+        p -= lr / (1 - beta1**step) * m / u      # eps_outside: m / (u + eps)
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    exp_avg : like `param`
+        First moment m; zeros before the first step.
+    exp_inf : like `param`
+        Largest fading gradient u; zeros before the first step.
+    step : int or sequence of int
+        Number of this step, counted from 1; for a list of tensors, one for each or one for all.
+    lr : float
+        Learning rate, finite, >= 0.
+    beta1, beta2 : float
+        Shares of moment and maximum that are kept, in [0, 1).
+    eps : float
+        Finite, >= 0.
+    eps_outside : bool
+        Add `eps` to the maximum when dividing by it, as Keras does, instead of within it.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    D. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 2. ``torch.optim.Adamax``,
+    ``keras.optimizers.Adamax``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, exp_avg, exp_inf = np.array([1.0, 2.0]), np.array([3.0, -4.0]), np.zeros(2), np.zeros(2)
+    >>> kernels.adamax(param, grad, exp_avg, exp_inf, step=1, lr=0.1)
+    >>> param.round(6), exp_inf.round(6)
+    (array([0.9, 2.1]), array([3., 4.]))
+    """
+    arrays, rule = (param, grad, exp_avg, exp_inf), rules.ADAMAX
+    values = (lr, beta1, beta2, eps, eps_outside, weight_decay, decoupled, grad_scale, clip_value, step)
+    careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def nadam(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg: Arrays,
+    exp_avg_sq: Arrays,
+    *,
+    step: int | Sequence[int],
+    lr: float = 2e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    momentum_decay: float = 4e-3,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """NAdam: Adam with Nesterov's momentum, under a momentum that grows to `beta1`.
+
+    ::
+
+        mu_i = beta1 * (1 - 0.5 * 0.96**(i * momentum_decay)),   P_i = mu_1 * ... * mu_i
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        u = mu_{t+1} / (1 - P_{t+1}) * m + (1 - mu_t) / (1 - P_t) * g
+        p -= lr * u / (sqrt(v / (1 - beta2**t)) + eps)
+
+    P is computed with the `beta1` and `momentum_decay` of this step.
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    exp_avg, exp_avg_sq : like `param`
+        Moments m and v; zeros before the first step.
+    step : int or sequence of int
+        Number of this step, counted from 1; for a list of tensors, one for each or one for all.
+    lr : float
+        Learning rate, finite, >= 0.
+    beta1, beta2 : float
+        Shares of the moments that are kept, in [0, 1).
+    eps : float
+        Finite, >= 0.
+    momentum_decay : float
+        How fast mu grows, finite, >= 0; Keras has 1.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    T. Dozat, "Incorporating Nesterov Momentum into Adam", 2016, algorithm 8. ``torch.optim.NAdam``,
+    ``keras.optimizers.Nadam``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, exp_avg, exp_avg_sq = np.array([1.0, 2.0]), np.array([3.0, -4.0]), np.zeros(2), np.zeros(2)
+    >>> kernels.nadam(param, grad, exp_avg, exp_avg_sq, step=1, lr=0.1)
+    >>> param.round(4)
+    array([0.8944, 2.1056])
+    """
+    arrays, rule = (param, grad, exp_avg, exp_avg_sq), rules.NADAM
+    values = (lr, beta1, beta2, eps, momentum_decay, weight_decay, decoupled, grad_scale, clip_value, step)
+    careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def radam(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg: Arrays,
+    exp_avg_sq: Arrays,
+    *,
+    step: int | Sequence[int],
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    eps_hat: bool = True,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """RAdam: Adam that takes plain momentum's steps until there are enough gradients to tell their variance.
+
+    ::
+
+        rho_inf = 2 / (1 - beta2) - 1,   rho = rho_inf - 2 * step * beta2**step / (1 - beta2**step)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        p -= lr * m_hat                                               # as long as rho <= 5, then
+        r = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+        p -= lr * r * m_hat * sqrt(1 - beta2**step) / (sqrt(v) + eps)   # not eps_hat: m_hat / (sqrt(v_hat) + eps)
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    exp_avg, exp_avg_sq : like `param`
+        Moments m and v; zeros before the first step.
+    step : int or sequence of int
+        Number of this step, counted from 1; for a list of tensors, one for each or one for all.
+    lr : float
+        Learning rate, finite, >= 0.
+    beta1, beta2 : float
+        Shares of the moments that are kept, in [0, 1).
+    eps : float
+        Finite, >= 0.
+    eps_hat : bool
+        Leave epsilon out of the bias correction, as PyTorch does here; optax does not.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    L. Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond", 2020, algorithm 2. ``torch.optim.RAdam``,
+    ``optax.radam``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, exp_avg, exp_avg_sq = np.array([1.0, 2.0]), np.array([3.0, -4.0]), np.zeros(2), np.zeros(2)
+    >>> kernels.radam(param, grad, exp_avg, exp_avg_sq, step=1, lr=0.1)
+    >>> param.round(6)
+    array([0.7, 2.4])
+    """
+    arrays, rule = (param, grad, exp_avg, exp_avg_sq), rules.RADAM
+    values = (lr, beta1, beta2, eps, eps_hat, weight_decay, decoupled, grad_scale, clip_value, step)
+    careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def adadelta(
+    param: Arrays,
+    grad: Arrays,
+    square_avg: Arrays,
+    acc_delta: Arrays,
+    *,
+    lr: float = 1.0,
+    rho: float = 0.9,
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """Adadelta: the size of a step comes from the sizes of those before, so that a rate of 1 is a place to begin.
+
+    ::
+
+        s = rho * s + (1 - rho) * g**2
+        u = sqrt(d + eps) / sqrt(s + eps) * g
+        d = rho * d + (1 - rho) * u**2
+        p -= lr * u
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    square_avg : like `param`
+        Moving average s of the squared gradient; zeros before the first step.
+    acc_delta : like `param`
+        Moving average d of the squared update u; zeros before the first step.
+    lr : float
+        Factor on the update, finite, >= 0.
+    rho : float
+        Share of the averages that is kept, in [0, 1).
+    eps : float
+        Finite, >= 0; it sets the size of the first steps.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    M. Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012, algorithm 1. ``torch.optim.Adadelta``,
+    ``keras.optimizers.Adadelta``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, square_avg, acc_delta = np.array([1.0, 2.0]), np.array([3.0, -4.0]), np.zeros(2), np.zeros(2)
+    >>> kernels.adadelta(param, grad, square_avg, acc_delta)
+    >>> param.round(6), square_avg.round(6)
+    (array([0.996838, 2.003162]), array([0.9, 1.6]))
+    """
+    arrays, rule = (param, grad, square_avg, acc_delta), rules.ADADELTA
+    values = (lr, rho, eps, weight_decay, decoupled, grad_scale, clip_value, 1)
+    careful = rows is not None or not (cast_grads is False or cast_grads is True)
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def rprop(
+    param: Arrays,
+    grad: Arrays,
+    prev: Arrays,
+    step_size: Arrays,
+    *,
+    eta_minus: float = 0.5,
+    eta_plus: float = 1.2,
+    step_size_min: float = 1e-6,
+    step_size_max: float = 50.0,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """Rprop: every element has a step size of its own, which grows while the sign of its gradient stays.
+
+    ::
+
+        w *= eta_plus where g and q have one sign, eta_minus where they have different ones, 1 where one is 0
+        w = min(max(w, step_size_min), step_size_max)
+        g = 0 where the sign has changed
+        p -= sign(g) * w
+        q = g
+
+    It is for gradients of the whole data; those of batches change their signs by chance.
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    prev : like `param`
+        The gradient q of the step before; zeros before the first step.
+    step_size : like `param`
+        The step sizes w; before the first step the first step size, 0.01 in PyTorch.
+    eta_minus, eta_plus : float
+        Factors of a step size, in (0, 1) and above 1.
+    step_size_min, step_size_max : float
+        Bounds of the step sizes, finite, >= 0.
+    grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value)``.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    M. Riedmiller and H. Braun, "A direct adaptive method for faster backpropagation learning: The RPROP algorithm",
+    1993; without a step back at a change of sign, "iRprop-" of C. Igel and M. Hüsken, 2000. ``torch.optim.Rprop``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, prev, step_size = np.array([1.0, 2.0]), np.array([0.5, 0.5]), np.full(2, 0.1)
+    >>> kernels.rprop(param, np.array([3.0, -4.0]), prev, step_size)
+    >>> param.round(6), step_size.round(6)
+    (array([0.88, 2.  ]), array([0.12, 0.05]))
+    """
+    arrays, rule = (param, grad, prev, step_size), rules.RPROP
+    values = (eta_minus, eta_plus, step_size_min, step_size_max, grad_scale, clip_value, 1)
     careful = rows is not None or not (cast_grads is False or cast_grads is True)
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)

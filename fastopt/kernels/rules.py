@@ -33,14 +33,21 @@ CHECKS: Mapping[str, Callable[[str, Any], Value]] = MappingProxyType(
         "eps": _NOT_NEGATIVE,
         "eps_hat": boolean,
         "eps_in_sqrt": boolean,
+        "eps_outside": boolean,
+        "eta_minus": real(above=0.0, below=1.0),
+        "eta_plus": real(above=1.0),
         "grad_scale": real(booleans=True),
         "initial_accumulator_value": _NOT_NEGATIVE,
         "lr": _NOT_NEGATIVE,
         "lr_decay": _NOT_NEGATIVE,
         "lr_in_velocity": boolean,
         "momentum": _SHARE,
+        "momentum_decay": _NOT_NEGATIVE,
         "nesterov": boolean,
+        "rho": _FRACTION,
         "step": integer(1, bits=63),
+        "step_size_max": _NOT_NEGATIVE,
+        "step_size_min": _NOT_NEGATIVE,
         "weight_decay": _NOT_NEGATIVE,
     }
 )
@@ -177,5 +184,10 @@ RMSPROP_CENTERED_MOMENTUM = Rule(
 ADAM = Rule(loops.adam, loops.adam_scalars, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
 AMSGRAD = Rule(loops.amsgrad, loops.adam_scalars, ADAM.states | {"max_exp_avg_sq": 0.0})
 LION = Rule(loops.lion, loops.lion_scalars, {"exp_avg": 0.0})
+ADAMAX = Rule(loops.adamax, loops.adamax_scalars, {"exp_avg": 0.0, "exp_inf": 0.0})
+NADAM = Rule(loops.nadam, loops.nadam_scalars, ADAM.states)
+RADAM = Rule(loops.radam, loops.radam_scalars, ADAM.states)
+ADADELTA = Rule(loops.adadelta, loops.adadelta_scalars, {"square_avg": 0.0, "acc_delta": 0.0})
+RPROP = Rule(loops.rprop, loops.rprop_scalars, {"prev": 0.0, "step_size": "lr"})
 
 RULES: tuple[Rule, ...] = tuple(value for value in globals().values() if isinstance(value, Rule))

@@ -30,16 +30,14 @@ from fastopt.compat._arguments import expect, number, refuse
 from fastopt.compat.keras import schedules
 from fastopt.optimizers import Optimizer, Schedule
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "RMSprop", "schedules"]
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "RMSprop", "schedules"]
 
 Number = float | Schedule
 
 _NO_RULE = "fastopt has no such rule"
 
 # Keras' other optimizers, and why they are not here.
-_REFUSED = dict.fromkeys(
-    ["Adadelta", "Adafactor", "Adamax", "Ftrl", "Lamb", "Muon", "Nadam", "ScheduleFreeAdamW"], _NO_RULE
-) | {
+_REFUSED = dict.fromkeys(["Adafactor", "Ftrl", "Lamb", "Muon", "ScheduleFreeAdamW"], _NO_RULE) | {
     "LossScaleOptimizer": "fastopt does not watch for gradients that overflow",
     "MultiOptimizer": "groups of parameters have hyper-parameters of their own, and one rule",
     "OptimizerMap": "groups of parameters have hyper-parameters of their own, and one rule",
@@ -429,6 +427,179 @@ class AdamW(_Keras, optimizers.AdamW):
             eps_hat=True,
             amsgrad=boolean("amsgrad", amsgrad),
             weight_decay=number("weight_decay", "weight_decay", weight_decay),
+        )
+
+
+class Adamax(_Keras, optimizers.Adamax):
+    """Adamax: Adam with the largest of the fading gradients in place of their root mean square.
+
+    ``u = max(beta_2 * u, abs(g)); p -= learning_rate / (1 - beta_1**t) * m / (u + epsilon)``
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    learning_rate : float or schedule
+        Learning rate, finite, >= 0.
+    beta_1, beta_2 : float
+        Shares of the averages that are kept, in [0, 1).
+    epsilon : float
+        Finite, >= 0.
+    weight_decay, **common
+        As in `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``keras.optimizers.Adamax``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import keras
+    >>> weights = np.array([1.0, -2.0])
+    >>> keras.Adamax(weights, learning_rate=0.1).step(2 * weights)
+    >>> weights.round(4)
+    array([ 0.9, -1.9])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Number = 0.001,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-7,
+        weight_decay: Number | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        self._set_common(common)
+        super().__init__(
+            params,
+            number("lr", "learning_rate", learning_rate),
+            betas=(number("beta1", "beta_1", beta_1), number("beta2", "beta_2", beta_2)),
+            eps=number("eps", "epsilon", epsilon),
+            eps_outside=True,
+            weight_decay=_decay(weight_decay),
+            decoupled=True,
+        )
+
+
+class Nadam(_Keras, optimizers.NAdam):
+    """NAdam: Adam with Nesterov's momentum, under a momentum that grows to `beta_1`.
+
+    ``mu_t = beta_1 * (1 - 0.5 * 0.96**t)``
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    learning_rate : float or schedule
+        Learning rate, finite, >= 0.
+    beta_1, beta_2 : float
+        Shares of the averages that are kept, in [0, 1).
+    epsilon : float
+        Finite, >= 0.
+    weight_decay, **common
+        As in `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``keras.optimizers.Nadam``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import keras
+    >>> weights = np.array([1.0, -2.0])
+    >>> keras.Nadam(weights, learning_rate=0.1).step(2 * weights)
+    >>> weights.round(4)
+    array([ 0.8937, -1.8937])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Number = 0.001,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-7,
+        weight_decay: Number | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        self._set_common(common)
+        super().__init__(
+            params,
+            number("lr", "learning_rate", learning_rate),
+            betas=(number("beta1", "beta_1", beta_1), number("beta2", "beta_2", beta_2)),
+            eps=number("eps", "epsilon", epsilon),
+            momentum_decay=1.0,
+            weight_decay=_decay(weight_decay),
+            decoupled=True,
+        )
+
+
+class Adadelta(_Keras, optimizers.Adadelta):
+    """Adadelta: the size of a step comes from the sizes of those before.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    learning_rate : float or schedule
+        Factor on the update, finite, >= 0; the paper has 1.
+    rho : float
+        Share of the averages that is kept, in [0, 1).
+    epsilon : float
+        Finite, >= 0.
+    weight_decay, **common
+        As in `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``keras.optimizers.Adadelta``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import keras
+    >>> weights = np.array([1.0, -2.0])
+    >>> keras.Adadelta(weights, learning_rate=1.0).step(2 * weights)
+    >>> weights.round(4)
+    array([ 0.9986, -1.9986])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Number = 0.001,
+        rho: Number = 0.95,
+        epsilon: Number = 1e-7,
+        weight_decay: Number | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        self._set_common(common)
+        super().__init__(
+            params,
+            number("lr", "learning_rate", learning_rate),
+            rho=number("rho", "rho", rho),
+            eps=number("eps", "epsilon", epsilon),
+            weight_decay=_decay(weight_decay),
+            decoupled=True,
         )
 
 
