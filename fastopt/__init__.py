@@ -25,22 +25,24 @@ except (ImportError, ValueError, KeyboardInterrupt) as _error:
 
 # They take as long to import as all the rest, or longer, and a step with a constant rate does without.
 _LATER = ("lr_finder", "nn", "schedules")
-_LATER_FUNCTIONS = ("minimize", "scipy_method")
+_LATER_NAMES = {"LossScale": "_loss_scale", "minimize": "_minimize", "scipy_method": "_minimize"}
 
 if TYPE_CHECKING:
     from fastopt import lr_finder, nn, schedules
+    from fastopt._loss_scale import LossScale
     from fastopt._minimize import minimize, scipy_method
 else:
 
     def __getattr__(name):
         if name in _LATER:
             return importlib.import_module(f"fastopt.{name}")
-        if name in _LATER_FUNCTIONS:
-            return getattr(importlib.import_module("fastopt._minimize"), name)
+        if name in _LATER_NAMES:
+            return getattr(importlib.import_module(f"fastopt.{_LATER_NAMES[name]}"), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
+    "LossScale",
     "get_num_threads",
     "kernels",
     "lr_finder",

@@ -19,6 +19,7 @@ from fastopt._typing import Array
 from fastopt.kernels import _backend, rules
 from fastopt.kernels._backend import Bound
 from fastopt.kernels._checks import Part, check_parts, describe
+from fastopt.kernels._norm import are_finite
 from fastopt.kernels._step import bind
 from fastopt.kernels._threads import run
 from fastopt.kernels.rules import CHECKS, Rule, Value
@@ -182,8 +183,9 @@ class Optimizer:
         clip_value: float = inf,
         skip_none: bool = False,
         cast_grads: bool = False,
+        skip_nonfinite: bool = False,
         rows: Any = None,
-    ) -> None:
+    ) -> bool:
         """Update the parameters in place; steps that several threads ask for come one after the other.
 
         Parameters
@@ -201,9 +203,17 @@ class Optimizer:
         cast_grads : bool
             Whether gradients may be float16, bfloat16, float32 or float64, whatever their parameters are; see
             `fastopt.kernels`.
+        skip_nonfinite : bool
+            Whether to do nothing where a gradient has an infinity or NaN, or where `grad_scale` is NaN, which
+            `fastopt.kernels.clip_grad_norm` returns then. The gradients are read once more for it.
         rows : like `grads`, optional
             Indices of the rows that a gradient is for, in place of each gradient, or None where it is for all; see
             `fastopt.kernels`. Rows that are not named stay as they are, with their state.
+
+        Returns
+        -------
+        bool
+            Whether it was done; without `skip_nonfinite` always.
 
         Raises
         ------
@@ -217,7 +227,10 @@ class Optimizer:
                 raise RuntimeError("step: called from within a step of the same optimizer")
             self._stepping = True
             try:
-                bound, values = self._ready(grads, grad_scale, clip_value, skip_none, cast_grads, rows)
+                ready = self._ready(grads, grad_scale, clip_value, skip_none, cast_grads, skip_nonfinite, rows)
+                if ready is None:
+                    return False
+                bound, values = ready
                 try:
                     bound.load(values)
                     run(bound, self._counter)
@@ -225,17 +238,30 @@ class Optimizer:
                     bound.release()
             finally:
                 self._stepping = False
+        return True
 
     def _ready(
-        self, grads: Any, grad_scale: float, clip_value: float, skip_none: bool, cast_grads: bool, rows: Any
-    ) -> tuple[Bound, tuple[tuple[Value, ...], ...]]:
-        """Return the arrays of all groups, bound to their rules, and the hyper-parameters of the next step."""
+        self,
+        grads: Any,
+        grad_scale: float,
+        clip_value: float,
+        skip_none: bool,
+        cast_grads: bool,
+        skip_nonfinite: bool,
+        rows: Any,
+    ) -> tuple[Bound, tuple[tuple[Value, ...], ...]] | None:
+        """Return the arrays of all groups, bound to their rules, and the hyper-parameters of the next step.
+
+        None: a gradient is not finite, and the step is to be skipped then.
+        """
         # Schedules, and whatever else runs code of others, may change arrays: they come before these are looked at.
+        if skip_none is not False or cast_grads is not False or skip_nonfinite is not False:
+            skip_none, cast_grads = boolean("skip_none", skip_none), boolean("cast_grads", cast_grads)
+            if boolean("skip_nonfinite", skip_nonfinite) and grad_scale != grad_scale:
+                return None
         if type(grad_scale) is not float or type(clip_value) is not float:
             grad_scale = CHECKS["grad_scale"]("grad_scale", grad_scale)
             clip_value = CHECKS["clip_value"]("clip_value", clip_value)
-        if skip_none is not False or cast_grads is not False:
-            skip_none, cast_grads = boolean("skip_none", skip_none), boolean("cast_grads", cast_grads)
         steps = self._counter.item()
         if steps == 0:
             self._start_schedules()
@@ -249,6 +275,8 @@ class Optimizer:
             own_values += (group.plain_values or group.values(steps),)
             given += (tree if group.listed and type(tree) in LISTS else group.leaves_of(tree),)
         absent = _absent(given) if skip_none else ()
+        if skip_nonfinite and not self._finite(given, skip_none):
+            return None
         plan = self._plan
         if (
             rows is not None
@@ -267,6 +295,17 @@ class Optimizer:
             values += ((*own_values[i], grad_scale, clip_value, steps - missed + 1),)
         assert plan.bound is not None
         return plan.bound, values
+
+    def _finite(self, given: tuple[Sequence[Any], ...], skip_none: bool) -> bool:
+        """Whether the gradients of all groups are finite."""
+        grads: list[Array] = []
+        params: list[Array] = []
+        for group, own in zip(self.groups, given, strict=True):
+            for grad, param in zip(group.arrays_of(own, skip_none), group.params, strict=True):
+                if grad is not None:
+                    grads.append(grad)
+                    params.append(param)
+        return are_finite(grads, params)
 
     def _make_plan(
         self,

@@ -109,7 +109,7 @@ def layerwise_step(task: Task, threads: int | None = None, beside: bool = False)
     """One step that updates each layer as soon as its gradient is ready, at once or `beside` the rest of the passes."""
     net = network(task)
     pool = ThreadPoolExecutor(1) if beside else None
-    pending: list[Future[None]] = []
+    pending: list[Future[bool]] = []
 
     def update_after(layer: Any) -> None:
         backward, optimizer = layer.backward, fastopt.Adam([layer.weight, layer.bias], lr=1e-3)
@@ -189,7 +189,7 @@ def torch_adam(net: Any) -> Callable[[], None]:
     return step
 
 
-def fastopt_adam(net: Any) -> Callable[[], None]:
+def fastopt_adam(net: Any) -> Callable[[], object]:
     """`fastopt.Adam` for the network's flat arrays."""
     return partial(fastopt.Adam(net.params, lr=1e-3).step, net.grads)
 
@@ -273,7 +273,7 @@ def sklearn_epoch(task: Task) -> Step:
     return Step(run)
 
 
-def epoch_with(make: Callable[[Any], Callable[[], None]], task: Task, threads: int | None = None) -> Step:
+def epoch_with(make: Callable[[Any], Callable[[], object]], task: Task, threads: int | None = None) -> Step:
     """One epoch of `fastopt.nn` from the start, with an optimizer whose steps are timed one by one."""
 
     def run() -> dict[str, float]:

@@ -698,7 +698,7 @@ def adadelta(
 class _Masked(Optimizer):
     """What adds a mask: parameters in groups, each a mapping of names, and gradients in the structure of old."""
 
-    def step(self, grads: Any, **options: Any) -> None:
+    def step(self, grads: Any, **options: Any) -> bool:
         """Update the parameters in place; see `Optimizer.step`."""
         given = _named(Tree(grads, "grads"), "grads")
         expected = [name for group in self.groups for name in group.names]
@@ -706,7 +706,7 @@ class _Masked(Optimizer):
             missing = [name for name in expected if name not in given]
             unknown = [name for name in given if name not in expected]
             raise ValueError(f"grads: expected the structure of params, got missing {missing} and unknown {unknown}")
-        super().step([{name: given[name] for name in group.names} for group in self.groups], **options)
+        return super().step([{name: given[name] for name in group.names} for group in self.groups], **options)
 
 
 class _MaskedAdamW(_Masked, AdamW):

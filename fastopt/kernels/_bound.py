@@ -134,7 +134,7 @@ class _Tensor:
             for chunk in chunks:
                 arrays = list(chunk)
                 if not self.alike:
-                    arrays[GRAD] = _converted(arrays[GRAD], self.dtype)
+                    arrays[GRAD] = converted(arrays[GRAD], self.dtype)
                 self.update(arrays, scalars)
 
 
@@ -170,14 +170,14 @@ def summed(rows: Array, grad: Array, dtype: np.dtype[Any]) -> tuple[Array, Array
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
     again = np.setdiff1d(np.arange(len(rows)), first)
-    grad = _converted(grad, dtype)
+    grad = converted(grad, dtype)
     sums = grad[first[order]]
     with np.errstate(all="ignore"):
         np.add.at(sums, position[inverse[again]], grad[again])
     return distinct[order], sums
 
 
-def _converted(grad: Array, dtype: np.dtype[Any]) -> Array:
+def converted(grad: Array, dtype: np.dtype[Any]) -> Array:
     """Return a gradient in the parameter's type."""
     with np.errstate(all="ignore"):
         if grad.dtype == BFLOAT16:

@@ -6,7 +6,7 @@ neither on where arrays begin nor on who adds which block, and the lanes are wha
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import frexp, fsum, inf, isnan, ldexp, sqrt
+from math import frexp, fsum, inf, isfinite, isnan, ldexp, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from fastopt._checks import real
 from fastopt._typing import Array
 from fastopt.kernels import _backend, _threads
+from fastopt.kernels._bound import converted
 from fastopt.kernels._checks import as_array, check_dtype
 from fastopt.kernels.rules import CHECKS
 
@@ -92,6 +93,14 @@ def clip_grad_norm(
     if not norm < inf:
         return Clipping(norm, float("nan"))
     return Clipping(norm, min(1.0, max_norm / (norm + eps)) if norm else 1.0)
+
+
+def are_finite(grads: Sequence[Array], params: Sequence[Array]) -> bool:
+    """Whether gradients, in the types of their parameters, have neither infinities nor NaN; they are read once."""
+    pairs = list(zip(grads, params, strict=True))
+    alike = tuple([grad for grad, param in pairs if grad.dtype == param.dtype])
+    others = [(grad, param) for grad, param in pairs if grad.dtype != param.dtype]
+    return all(np.isfinite(converted(grad, param.dtype)).all() for grad, param in others) and isfinite(_norm(alike))
 
 
 def _gradients(grad: Any) -> tuple[Array, ...]:

@@ -97,7 +97,7 @@ class _Keras(Optimizer):
         if given:
             raise TypeError(f"{type(self).__name__}: expected arguments of Keras, got {sorted(given)}")
 
-    def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf, **options: Any) -> None:
+    def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf, **options: Any) -> bool:
         """Update the parameters in place, from gradients that are scaled and clipped as was asked for.
 
         Parameters
@@ -113,7 +113,7 @@ class _Keras(Optimizer):
             leaves = [grad for grad in Tree(grads, "grads").leaves if grad is not None]
             most = self.global_clipnorm / abs(grad_scale)
             grad_scale *= kernels.clip_grad_norm(leaves, most, eps=0.0).grad_scale
-        super().step(grads, grad_scale=grad_scale, clip_value=clip_value, **options)
+        return super().step(grads, grad_scale=grad_scale, clip_value=clip_value, **options)
 
     @property
     def learning_rate(self) -> Any:
