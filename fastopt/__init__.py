@@ -25,10 +25,17 @@ except (ImportError, ValueError, KeyboardInterrupt) as _error:
 
 # They take as long to import as all the rest, or longer, and a step with a constant rate does without.
 _LATER = ("lr_finder", "nn", "schedules")
-_LATER_NAMES = {"LossScale": "_loss_scale", "minimize": "_minimize", "scipy_method": "_minimize"}
+_LATER_NAMES = {
+    "EMA": "_averages",
+    "SWA": "_averages",
+    "LossScale": "_loss_scale",
+    "minimize": "_minimize",
+    "scipy_method": "_minimize",
+}
 
 if TYPE_CHECKING:
     from fastopt import lr_finder, nn, schedules
+    from fastopt._averages import EMA, SWA
     from fastopt._loss_scale import LossScale
     from fastopt._minimize import minimize, scipy_method
 else:
@@ -42,6 +49,8 @@ else:
 
 
 __all__ = [
+    "EMA",
+    "SWA",
     "LossScale",
     "get_num_threads",
     "kernels",

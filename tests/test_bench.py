@@ -53,7 +53,7 @@ def run_once(maker, problem):
     with step.around():
         result = step.call()
     # optax has its own arrays, which it returns; all others work in those of the problem.
-    params = problem.streams[0] if result is None else [np.asarray(array) for array in result]
+    params = [np.asarray(array) for array in result] if isinstance(result, list | tuple) else problem.streams[0]
     found = moves(params, before)
     step.close()
     return found

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  
 MODULES = {"torch": "torch", "keras": "keras", "sklearn": "sklearn", "optax": "optax"}
 CASES = [
     *(("torch", name) for name in OPTIMIZERS if name != "lion"),
-    *(("keras", name) for name in OPTIMIZERS if name not in ("radam", "rprop")),
+    *(("keras", name) for name in OPTIMIZERS if name != "radam"),
     *(("sklearn", name) for name in ("sgd", "momentum", "nesterov", "adam")),
-    *(("optax", name) for name in OPTIMIZERS if name not in ("amsgrad", "nadam", "rprop")),
+    *(("optax", name) for name in OPTIMIZERS if name not in ("amsgrad", "nadam")),
 ]
 
 

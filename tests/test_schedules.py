@@ -23,6 +23,7 @@ from fastopt.schedules import (
     CosineWarmRestarts,
     Cyclical,
     ExponentialDecay,
+    InverseSqrt,
     InverseTimeDecay,
     OneCycle,
     PerEpoch,
@@ -35,6 +36,7 @@ from fastopt.schedules import (
     SnapshotCosine,
     StepDecay,
     Warmup,
+    WarmupStableDecay,
 )
 from fastopt.schedules._base import start, stateful
 
@@ -55,6 +57,10 @@ BY_HAND: list[tuple[Schedule, dict[int, float]]] = [
     (PolynomialDecay(1.0, 10, cycle=True), {10: 0.0, 11: 0.45, 15: 0.25, 20: 0.0, 21: 0.3}),
     (CosineAnnealing(1.0, 3), {0: 1.0, 1: 0.75, 2: 0.25, 3: 0.0, 4: 0.25, 6: 1.0, 7: 0.75, 10: 0.25}),
     (CosineAnnealing(0.9, 3, eta_min=0.1, cycle=False), {1: 0.7, 2: 0.3, 3: 0.1, 4: 0.1, 6: 0.1}),
+    (InverseSqrt(2.0, 4), {0: 0.0, 1: 0.5, 3: 1.5, 4: 2.0, 16: 1.0, 64: 0.5}),
+    (WarmupStableDecay(1.0, 4, 3, 10), {0: 0.0, 1: 0.25, 4: 1.0, 7: 1.0, 8: 0.9, 16: 0.1, 17: 0.0, 99: 0.0}),
+    (WarmupStableDecay(0.9, 0, 2, 3, 0.1, "cosine"), {0: 0.9, 2: 0.9, 3: 0.7, 4: 0.3, 5: 0.1, 9: 0.1}),
+    (WarmupStableDecay(1.0, 0, 0, 16, 0.5, "1-sqrt"), {0: 1.0, 1: 0.875, 4: 0.75, 9: 0.625, 16: 0.5}),
     (SnapshotCosine(1.0, 17, cycles=3), {0: 1.0, 2: 0.75, 3: 0.5, 4: 0.25, 6: 1.0, 16: 0.25}),
     (CosineWarmRestarts(1.0, 3), {0: 1.0, 1: 0.75, 2: 0.25, 3: 1.0, 4: 0.75}),
     (
@@ -257,6 +263,13 @@ def test_every_hyper_parameter_is_checked(schedule: Schedule, name: str, wrong: 
         (lambda: ExponentialDecay(0.1, 0.0), r"gamma: expected a number in \(0, 1\], got 0"),
         (lambda: ExponentialDecay(0.1, 1.5), r"gamma: expected .* 1\], got 1.5"),
         (lambda: StepDecay(0.1, 0), "step_size: expected an integer >= 1, got 0"),
+        (lambda: InverseSqrt(0.1, 0), "warmup_steps: expected an integer >= 1, got 0"),
+        (lambda: WarmupStableDecay(0.1, 5, 5, 0), "decay_steps: expected an integer >= 1, got 0"),
+        (lambda: WarmupStableDecay(0.1, 5, 5, 5, 0.2), "end_lr: expected at most lr = 0.1, got 0.2"),
+        (
+            lambda: WarmupStableDecay(0.1, 5, 5, 5, tail="sqrt"),
+            "tail: expected one of 'linear', 'cosine', '1-sqrt', got",
+        ),
         (lambda: PolynomialDecay(0.1, 5, power=0), "power: expected a finite number > 0, got 0"),
         (lambda: PiecewiseConstant((5,), (0.1,)), "values: expected 2, one more .*, got 1"),
         (lambda: Sequential((Constant(1),), (5,)), "schedules: expected 2, one more .*, got 1"),

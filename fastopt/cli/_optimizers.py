@@ -55,7 +55,7 @@ OPTIMIZERS = {
     "radam": Choice(RAdam, whole=(0.05, 1e-3)),
 }
 for _name in optimizers.__all__:  # a class needs no line of its own
-    if _name != "Optimizer":
+    if _name not in ("Optimizer", "Rprop"):  # whose rate is none: schedules and decays have nothing to change
         OPTIMIZERS.setdefault(_name.lower(), Choice(getattr(optimizers, _name)))
 
 

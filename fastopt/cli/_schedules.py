@@ -21,6 +21,8 @@ CLASSES: dict[str, type[schedules.Schedule]] = {
         "PiecewiseConstant",
         "PolynomialDecay",
         "CosineAnnealing",
+        "InverseSqrt",
+        "WarmupStableDecay",
         "CosineWarmRestarts",
         "SnapshotCosine",
         "Cyclical",

@@ -76,9 +76,11 @@ _StrOptions: Any = _private("sklearn.utils._param_validation", "StrOptions").Str
 __all__ = ["AdamOptimizer", "MLPClassifier", "MLPRegressor", "RuleOptimizer", "SGDOptimizer", "patch"]
 
 SOLVERS: dict[str, type[Optimizer]] = {
-    name.lower(): cls for name, cls in vars(optimizers).items() if name in optimizers.__all__ and cls is not Optimizer
+    name.lower(): cls
+    for name, cls in vars(optimizers).items()
+    if name in optimizers.__all__ and cls not in (Optimizer, optimizers.Rprop)
 }
-"""The optimizers by the names that they have as a solver."""
+"""The optimizers by the names that they have as a solver; Rprop is not for batches."""
 
 _CONSTRAINTS: Mapping[str, Any] = _perceptron.BaseMultilayerPerceptron._parameter_constraints
 _OWN_SOLVERS: frozenset[str] = frozenset(_CONSTRAINTS["solver"][0].options)

@@ -14,6 +14,7 @@ True
 ==================  ==========================================================================
 decay               `Constant`, `InverseTimeDecay`, `ExponentialDecay`, `StepDecay`,
                     `PiecewiseConstant`, `PolynomialDecay`, `CosineAnnealing`
+rise and decay      `InverseSqrt`, `WarmupStableDecay`
 cycles              `SnapshotCosine`, `CosineWarmRestarts`, `Cyclical`, `OneCycle`
 made from others    `Scaled`, `PerEpoch`, `Warmup`, `Sequential`
 told a metric       `ReduceOnPlateau`
@@ -32,10 +33,12 @@ from fastopt.schedules._decay import (
     Constant,
     CosineAnnealing,
     ExponentialDecay,
+    InverseSqrt,
     InverseTimeDecay,
     PiecewiseConstant,
     PolynomialDecay,
     StepDecay,
+    WarmupStableDecay,
 )
 from fastopt.schedules._plateau import ReduceOnPlateau
 
@@ -45,6 +48,7 @@ __all__ = [
     "CosineWarmRestarts",
     "Cyclical",
     "ExponentialDecay",
+    "InverseSqrt",
     "InverseTimeDecay",
     "OneCycle",
     "PerEpoch",
@@ -57,4 +61,5 @@ __all__ = [
     "SnapshotCosine",
     "StepDecay",
     "Warmup",
+    "WarmupStableDecay",
 ]
