@@ -39,7 +39,7 @@ class _Average(ABC):
     def _share(self) -> float:
         """Return the share of the next parameters in the average, 0 for none."""
 
-    def step(self, grads: Any, **options: Any) -> bool:
+    def step(self, grads: Any, **options: Any) -> bool | None:
         """Let the optimizer step, and take the new parameters into the average.
 
         Parameters
@@ -49,8 +49,8 @@ class _Average(ABC):
 
         Returns
         -------
-        bool
-            Whether the optimizer stepped: the average follows only then.
+        bool or None
+            What the optimizer returns; the average stays as it is where that is False.
 
         Raises
         ------
@@ -62,7 +62,7 @@ class _Average(ABC):
         if self._swapped:
             raise RuntimeError("step: expected the parameters in place, got their averages: within averaged()")
         done = self.optimizer.step(grads, **options)
-        if done:
+        if done is not False:
             self.update()
         return done
 
@@ -84,7 +84,6 @@ class _Average(ABC):
         >>> weights = np.array([1.0, -2.0])
         >>> opt = fastopt.EMA(fastopt.SGD(weights, lr=0.5), decay=0.5)
         >>> opt.step(weights.copy())
-        True
         >>> with opt.averaged():
         ...     print(weights)
         [ 0.75 -1.5 ]
@@ -186,7 +185,7 @@ class EMA(_Average):
     >>> weights = np.array([1.0, -2.0])
     >>> opt = fastopt.EMA(fastopt.SGD(weights, lr=0.5), decay=0.75)
     >>> for _ in range(2):
-    ...     _ = opt.step(weights.copy())
+    ...     opt.step(weights.copy())
     >>> weights, opt.averages[0]
     (array([ 0.25, -0.5 ]), array([ 0.71875, -1.4375 ]))
     """
@@ -240,7 +239,7 @@ class SWA(_Average):
     >>> weights = np.array([1.0, -2.0])
     >>> opt = fastopt.SWA(fastopt.SGD(weights, lr=0.5), start=1)
     >>> for _ in range(3):
-    ...     _ = opt.step(weights.copy())
+    ...     opt.step(weights.copy())
     >>> weights, opt.averages[0]
     (array([ 0.125, -0.25 ]), array([ 0.1875, -0.375 ]))
     """

@@ -97,7 +97,7 @@ class LossScale:
         TypeError, ValueError, IndexError
             See `fastopt.Optimizer.step`; the factor does not change then.
         """
-        done = optimizer.step(grads, grad_scale=grad_scale / self.value, skip_nonfinite=True, **options)
+        done = bool(optimizer.step(grads, grad_scale=grad_scale / self.value, skip_nonfinite=True, **options))
         if not done:
             self.value, self.steps = self.value * self.backoff_factor, 0
         elif self.steps + 1 == self.growth_interval:

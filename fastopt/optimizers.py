@@ -185,7 +185,7 @@ class Optimizer:
         cast_grads: bool = False,
         skip_nonfinite: bool = False,
         rows: Any = None,
-    ) -> bool:
+    ) -> bool | None:
         """Update the parameters in place; steps that several threads ask for come one after the other.
 
         Parameters
@@ -212,8 +212,8 @@ class Optimizer:
 
         Returns
         -------
-        bool
-            Whether it was done; without `skip_nonfinite` always.
+        bool or None
+            With `skip_nonfinite` whether it was done, else None.
 
         Raises
         ------
@@ -238,7 +238,7 @@ class Optimizer:
                     bound.release()
             finally:
                 self._stepping = False
-        return True
+        return True if skip_nonfinite else None
 
     def _ready(
         self,

@@ -29,7 +29,7 @@ def test_a_step_is_left_out_whole(case, bad):
         assert opt.step(wrong, skip_nonfinite=True) is False
     before.assert_unchanged()
     assert equal_states(opt.state_dict(), state)
-    assert opt.step(grads) is True
+    assert opt.step(grads) is None
     assert opt.steps == 2
 
 

@@ -109,7 +109,7 @@ def layerwise_step(task: Task, threads: int | None = None, beside: bool = False)
     """One step that updates each layer as soon as its gradient is ready, at once or `beside` the rest of the passes."""
     net = network(task)
     pool = ThreadPoolExecutor(1) if beside else None
-    pending: list[Future[bool]] = []
+    pending: list[Future[bool | None]] = []
 
     def update_after(layer: Any) -> None:
         backward, optimizer = layer.backward, fastopt.Adam([layer.weight, layer.bias], lr=1e-3)

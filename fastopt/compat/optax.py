@@ -698,7 +698,7 @@ def adadelta(
 class _Masked(Optimizer):
     """What adds a mask: parameters in groups, each a mapping of names, and gradients in the structure of old."""
 
-    def step(self, grads: Any, **options: Any) -> bool:
+    def step(self, grads: Any, **options: Any) -> bool | None:
         """Update the parameters in place; see `Optimizer.step`."""
         given = _named(Tree(grads, "grads"), "grads")
         expected = [name for group in self.groups for name in group.names]

@@ -97,7 +97,7 @@ class _Keras(Optimizer):
         if given:
             raise TypeError(f"{type(self).__name__}: expected arguments of Keras, got {sorted(given)}")
 
-    def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf, **options: Any) -> bool:
+    def step(self, grads: Any, *, grad_scale: float = 1.0, clip_value: float = inf, **options: Any) -> bool | None:
         """Update the parameters in place, from gradients that are scaled and clipped as was asked for.
 
         Parameters
