@@ -21,10 +21,10 @@ x: parameter, gradient, state arrays; c: scalars, computed in float64 and cast o
 that makes scalars returns False where its twin in Python raises an error.
 """
 
-from arithmetic cimport clip, maximum, nonnegative, real, sign, sqrt
+from arithmetic cimport clip, maximum, nonnegative, sign, sqrt
 from gradient cimport fill_gradients
 from norm cimport sum_of_block
-from rule cimport add_rule, table_t, update_t
+from rule cimport add_rule, table_t
 
 # No two arrays of an update overlap. Told so, compilers leave out the checks, and the loops for the case that they do:
 # a third of the code.
@@ -96,15 +96,18 @@ def _loop(function: ast.FunctionDef, lines: list[str], real: str) -> str:
     arrays, scalars = _arguments(function)
     arguments = ", ".join(f"{real}s {name}" for name in arrays)
     loop = [
-        f"cdef inline void _{function.name}_{real}(Py_ssize_t n, {arguments}, const double *c) noexcept nogil:",
+        f"cdef inline void _{function.name}_{real}(",
+        f"    Py_ssize_t n, {arguments}, const double *c,",
+        ") noexcept nogil:",
         *_filled(f"    cdef {real} ", [f"{name} = <{real}>c[{k}]" for k, name in enumerate(scalars)]),
         *_filled(f"    cdef {real} ", _locals(function)),
         "    cdef Py_ssize_t i",
         *lines[function.body[0].lineno - 1 : function.end_lineno],
     ]
-    given = ", ".join(f"<{real}s>x[{k}]" for k in range(len(arrays)))
+    given = ", ".join(f"a[{k}]" for k in range(len(arrays)))
     entry = [
         f"cdef void {function.name}_{real}(void **x, Py_ssize_t n, const double *c) noexcept nogil:",
+        f"    cdef {real}s *a = <{real}s *>x",
         f"    _{function.name}_{real}(n, {given}, c)",
     ]
     return "\n".join(loop) + "\n\n\n" + "\n".join(entry)

@@ -6,10 +6,10 @@ x: parameter, gradient, state arrays; c: scalars, computed in float64 and cast o
 that makes scalars returns False where its twin in Python raises an error.
 """
 
-from arithmetic cimport clip, maximum, nonnegative, real, sign, sqrt
+from arithmetic cimport clip, maximum, nonnegative, sign, sqrt
 from gradient cimport fill_gradients
 from norm cimport sum_of_block
-from rule cimport add_rule, table_t, update_t
+from rule cimport add_rule, table_t
 
 # No two arrays of an update overlap. Told so, compilers leave out the checks, and the loops for the case that they do:
 # a third of the code.
@@ -35,7 +35,9 @@ cdef bint sgd_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _sgd_float(Py_ssize_t n, floats p, floats g, const double *c) noexcept nogil:
+cdef inline void _sgd_float(
+    Py_ssize_t n, floats p, floats g, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], lr = <float>c[4]
     cdef float grad
     cdef Py_ssize_t i
@@ -45,10 +47,13 @@ cdef inline void _sgd_float(Py_ssize_t n, floats p, floats g, const double *c) n
 
 
 cdef void sgd_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _sgd_float(n, <floats>x[0], <floats>x[1], c)
+    cdef floats *a = <floats *>x
+    _sgd_float(n, a[0], a[1], c)
 
 
-cdef inline void _sgd_double(Py_ssize_t n, doubles p, doubles g, const double *c) noexcept nogil:
+cdef inline void _sgd_double(
+    Py_ssize_t n, doubles p, doubles g, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], lr = <double>c[4]
     cdef double grad
     cdef Py_ssize_t i
@@ -58,7 +63,8 @@ cdef inline void _sgd_double(Py_ssize_t n, doubles p, doubles g, const double *c
 
 
 cdef void sgd_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _sgd_double(n, <doubles>x[0], <doubles>x[1], c)
+    cdef doubles *a = <doubles *>x
+    _sgd_double(n, a[0], a[1], c)
 
 
 cdef bint momentum_scalars(const double *h, double *c) noexcept nogil:
@@ -114,7 +120,9 @@ cdef bint momentum_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _momentum_float(Py_ssize_t n, floats p, floats g, floats b, const double *c) noexcept nogil:
+cdef inline void _momentum_float(
+    Py_ssize_t n, floats p, floats g, floats b, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], mu = <float>c[4]
     cdef float a = <float>c[5], c1 = <float>c[6], c2 = <float>c[7]
     cdef float grad
@@ -126,10 +134,13 @@ cdef inline void _momentum_float(Py_ssize_t n, floats p, floats g, floats b, con
 
 
 cdef void momentum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _momentum_float(n, <floats>x[0], <floats>x[1], <floats>x[2], c)
+    cdef floats *a = <floats *>x
+    _momentum_float(n, a[0], a[1], a[2], c)
 
 
-cdef inline void _momentum_double(Py_ssize_t n, doubles p, doubles g, doubles b, const double *c) noexcept nogil:
+cdef inline void _momentum_double(
+    Py_ssize_t n, doubles p, doubles g, doubles b, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], mu = <double>c[4]
     cdef double a = <double>c[5], c1 = <double>c[6], c2 = <double>c[7]
     cdef double grad
@@ -141,7 +152,8 @@ cdef inline void _momentum_double(Py_ssize_t n, doubles p, doubles g, doubles b,
 
 
 cdef void momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _momentum_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], c)
+    cdef doubles *a = <doubles *>x
+    _momentum_double(n, a[0], a[1], a[2], c)
 
 
 cdef bint adagrad_scalars(const double *h, double *c) noexcept nogil:
@@ -163,7 +175,9 @@ cdef bint adagrad_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _adagrad_float(Py_ssize_t n, floats p, floats g, floats s, const double *c) noexcept nogil:
+cdef inline void _adagrad_float(
+    Py_ssize_t n, floats p, floats g, floats s, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], lr = <float>c[4]
     cdef float eps_in = <float>c[5], eps_out = <float>c[6]
     cdef float grad
@@ -175,10 +189,13 @@ cdef inline void _adagrad_float(Py_ssize_t n, floats p, floats g, floats s, cons
 
 
 cdef void adagrad_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _adagrad_float(n, <floats>x[0], <floats>x[1], <floats>x[2], c)
+    cdef floats *a = <floats *>x
+    _adagrad_float(n, a[0], a[1], a[2], c)
 
 
-cdef inline void _adagrad_double(Py_ssize_t n, doubles p, doubles g, doubles s, const double *c) noexcept nogil:
+cdef inline void _adagrad_double(
+    Py_ssize_t n, doubles p, doubles g, doubles s, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], lr = <double>c[4]
     cdef double eps_in = <double>c[5], eps_out = <double>c[6]
     cdef double grad
@@ -190,7 +207,8 @@ cdef inline void _adagrad_double(Py_ssize_t n, doubles p, doubles g, doubles s, 
 
 
 cdef void adagrad_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _adagrad_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], c)
+    cdef doubles *a = <doubles *>x
+    _adagrad_double(n, a[0], a[1], a[2], c)
 
 
 cdef bint rmsprop_scalars(const double *h, double *c) noexcept nogil:
@@ -214,7 +232,9 @@ cdef bint rmsprop_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _rmsprop_float(Py_ssize_t n, floats p, floats g, floats s, const double *c) noexcept nogil:
+cdef inline void _rmsprop_float(
+    Py_ssize_t n, floats p, floats g, floats s, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
     cdef float eps_in = <float>c[5], eps_out = <float>c[6], lr = <float>c[7]
     cdef float grad
@@ -226,10 +246,13 @@ cdef inline void _rmsprop_float(Py_ssize_t n, floats p, floats g, floats s, cons
 
 
 cdef void rmsprop_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rmsprop_float(n, <floats>x[0], <floats>x[1], <floats>x[2], c)
+    cdef floats *a = <floats *>x
+    _rmsprop_float(n, a[0], a[1], a[2], c)
 
 
-cdef inline void _rmsprop_double(Py_ssize_t n, doubles p, doubles g, doubles s, const double *c) noexcept nogil:
+cdef inline void _rmsprop_double(
+    Py_ssize_t n, doubles p, doubles g, doubles s, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
     cdef double eps_in = <double>c[5], eps_out = <double>c[6], lr = <double>c[7]
     cdef double grad
@@ -241,10 +264,13 @@ cdef inline void _rmsprop_double(Py_ssize_t n, doubles p, doubles g, doubles s, 
 
 
 cdef void rmsprop_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rmsprop_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], c)
+    cdef doubles *a = <doubles *>x
+    _rmsprop_double(n, a[0], a[1], a[2], c)
 
 
-cdef inline void _rmsprop_centered_float(Py_ssize_t n, floats p, floats g, floats s, floats m, const double *c) noexcept nogil:
+cdef inline void _rmsprop_centered_float(
+    Py_ssize_t n, floats p, floats g, floats s, floats m, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
     cdef float eps_in = <float>c[5], eps_out = <float>c[6], lr = <float>c[7]
     cdef float grad
@@ -258,10 +284,13 @@ cdef inline void _rmsprop_centered_float(Py_ssize_t n, floats p, floats g, float
 
 
 cdef void rmsprop_centered_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rmsprop_centered_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+    cdef floats *a = <floats *>x
+    _rmsprop_centered_float(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _rmsprop_centered_double(Py_ssize_t n, doubles p, doubles g, doubles s, doubles m, const double *c) noexcept nogil:
+cdef inline void _rmsprop_centered_double(
+    Py_ssize_t n, doubles p, doubles g, doubles s, doubles m, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
     cdef double eps_in = <double>c[5], eps_out = <double>c[6], lr = <double>c[7]
     cdef double grad
@@ -275,7 +304,8 @@ cdef inline void _rmsprop_centered_double(Py_ssize_t n, doubles p, doubles g, do
 
 
 cdef void rmsprop_centered_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rmsprop_centered_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+    cdef doubles *a = <doubles *>x
+    _rmsprop_centered_double(n, a[0], a[1], a[2], a[3], c)
 
 
 cdef bint rmsprop_momentum_scalars(const double *h, double *c) noexcept nogil:
@@ -301,7 +331,9 @@ cdef bint rmsprop_momentum_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _rmsprop_momentum_float(Py_ssize_t n, floats p, floats g, floats s, floats b, const double *c) noexcept nogil:
+cdef inline void _rmsprop_momentum_float(
+    Py_ssize_t n, floats p, floats g, floats s, floats b, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
     cdef float eps_in = <float>c[5], eps_out = <float>c[6], mu = <float>c[7], k = <float>c[8], lr = <float>c[9]
     cdef float grad
@@ -314,10 +346,13 @@ cdef inline void _rmsprop_momentum_float(Py_ssize_t n, floats p, floats g, float
 
 
 cdef void rmsprop_momentum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rmsprop_momentum_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+    cdef floats *a = <floats *>x
+    _rmsprop_momentum_float(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _rmsprop_momentum_double(Py_ssize_t n, doubles p, doubles g, doubles s, doubles b, const double *c) noexcept nogil:
+cdef inline void _rmsprop_momentum_double(
+    Py_ssize_t n, doubles p, doubles g, doubles s, doubles b, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
     cdef double eps_in = <double>c[5], eps_out = <double>c[6], mu = <double>c[7], k = <double>c[8], lr = <double>c[9]
     cdef double grad
@@ -330,10 +365,13 @@ cdef inline void _rmsprop_momentum_double(Py_ssize_t n, doubles p, doubles g, do
 
 
 cdef void rmsprop_momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rmsprop_momentum_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+    cdef doubles *a = <doubles *>x
+    _rmsprop_momentum_double(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _rmsprop_centered_momentum_float(Py_ssize_t n, floats p, floats g, floats s, floats m, floats b, const double *c) noexcept nogil:
+cdef inline void _rmsprop_centered_momentum_float(
+    Py_ssize_t n, floats p, floats g, floats s, floats m, floats b, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
     cdef float eps_in = <float>c[5], eps_out = <float>c[6], mu = <float>c[7], k = <float>c[8], lr = <float>c[9]
     cdef float grad
@@ -347,10 +385,13 @@ cdef inline void _rmsprop_centered_momentum_float(Py_ssize_t n, floats p, floats
 
 
 cdef void rmsprop_centered_momentum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rmsprop_centered_momentum_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], <floats>x[4], c)
+    cdef floats *a = <floats *>x
+    _rmsprop_centered_momentum_float(n, a[0], a[1], a[2], a[3], a[4], c)
 
 
-cdef inline void _rmsprop_centered_momentum_double(Py_ssize_t n, doubles p, doubles g, doubles s, doubles m, doubles b, const double *c) noexcept nogil:
+cdef inline void _rmsprop_centered_momentum_double(
+    Py_ssize_t n, doubles p, doubles g, doubles s, doubles m, doubles b, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
     cdef double eps_in = <double>c[5], eps_out = <double>c[6], mu = <double>c[7], k = <double>c[8], lr = <double>c[9]
     cdef double grad
@@ -364,7 +405,8 @@ cdef inline void _rmsprop_centered_momentum_double(Py_ssize_t n, doubles p, doub
 
 
 cdef void rmsprop_centered_momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rmsprop_centered_momentum_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], <doubles>x[4], c)
+    cdef doubles *a = <doubles *>x
+    _rmsprop_centered_momentum_double(n, a[0], a[1], a[2], a[3], a[4], c)
 
 
 cdef bint adam_scalars(const double *h, double *c) noexcept nogil:
@@ -389,7 +431,9 @@ cdef bint adam_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _adam_float(Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c) noexcept nogil:
+cdef inline void _adam_float(
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
     cdef float a2 = <float>c[5], lr = <float>c[6], eps = <float>c[7]
     cdef float grad
@@ -402,10 +446,13 @@ cdef inline void _adam_float(Py_ssize_t n, floats p, floats g, floats m, floats 
 
 
 cdef void adam_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _adam_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+    cdef floats *a = <floats *>x
+    _adam_float(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _adam_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c) noexcept nogil:
+cdef inline void _adam_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
     cdef double a2 = <double>c[5], lr = <double>c[6], eps = <double>c[7]
     cdef double grad
@@ -418,10 +465,13 @@ cdef inline void _adam_double(Py_ssize_t n, doubles p, doubles g, doubles m, dou
 
 
 cdef void adam_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _adam_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+    cdef doubles *a = <doubles *>x
+    _adam_double(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _amsgrad_float(Py_ssize_t n, floats p, floats g, floats m, floats v, floats v_max, const double *c) noexcept nogil:
+cdef inline void _amsgrad_float(
+    Py_ssize_t n, floats p, floats g, floats m, floats v, floats v_max, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
     cdef float a2 = <float>c[5], lr = <float>c[6], eps = <float>c[7]
     cdef float grad
@@ -435,10 +485,13 @@ cdef inline void _amsgrad_float(Py_ssize_t n, floats p, floats g, floats m, floa
 
 
 cdef void amsgrad_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _amsgrad_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], <floats>x[4], c)
+    cdef floats *a = <floats *>x
+    _amsgrad_float(n, a[0], a[1], a[2], a[3], a[4], c)
 
 
-cdef inline void _amsgrad_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, doubles v_max, const double *c) noexcept nogil:
+cdef inline void _amsgrad_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, doubles v_max, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
     cdef double a2 = <double>c[5], lr = <double>c[6], eps = <double>c[7]
     cdef double grad
@@ -452,7 +505,8 @@ cdef inline void _amsgrad_double(Py_ssize_t n, doubles p, doubles g, doubles m, 
 
 
 cdef void amsgrad_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _amsgrad_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], <doubles>x[4], c)
+    cdef doubles *a = <doubles *>x
+    _amsgrad_double(n, a[0], a[1], a[2], a[3], a[4], c)
 
 
 cdef bint lion_scalars(const double *h, double *c) noexcept nogil:
@@ -469,7 +523,9 @@ cdef bint lion_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _lion_float(Py_ssize_t n, floats p, floats g, floats m, const double *c) noexcept nogil:
+cdef inline void _lion_float(
+    Py_ssize_t n, floats p, floats g, floats m, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], b1 = <float>c[4]
     cdef float a1 = <float>c[5], b2 = <float>c[6], a2 = <float>c[7], lr = <float>c[8]
     cdef float grad
@@ -481,10 +537,13 @@ cdef inline void _lion_float(Py_ssize_t n, floats p, floats g, floats m, const d
 
 
 cdef void lion_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _lion_float(n, <floats>x[0], <floats>x[1], <floats>x[2], c)
+    cdef floats *a = <floats *>x
+    _lion_float(n, a[0], a[1], a[2], c)
 
 
-cdef inline void _lion_double(Py_ssize_t n, doubles p, doubles g, doubles m, const double *c) noexcept nogil:
+cdef inline void _lion_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], b1 = <double>c[4]
     cdef double a1 = <double>c[5], b2 = <double>c[6], a2 = <double>c[7], lr = <double>c[8]
     cdef double grad
@@ -496,7 +555,8 @@ cdef inline void _lion_double(Py_ssize_t n, doubles p, doubles g, doubles m, con
 
 
 cdef void lion_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _lion_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], c)
+    cdef doubles *a = <doubles *>x
+    _lion_double(n, a[0], a[1], a[2], c)
 
 
 cdef bint adamax_scalars(const double *h, double *c) noexcept nogil:
@@ -520,7 +580,9 @@ cdef bint adamax_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _adamax_float(Py_ssize_t n, floats p, floats g, floats m, floats u, const double *c) noexcept nogil:
+cdef inline void _adamax_float(
+    Py_ssize_t n, floats p, floats g, floats m, floats u, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
     cdef float b2 = <float>c[5], lr = <float>c[6], eps_in = <float>c[7], eps_out = <float>c[8]
     cdef float grad
@@ -533,10 +595,13 @@ cdef inline void _adamax_float(Py_ssize_t n, floats p, floats g, floats m, float
 
 
 cdef void adamax_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _adamax_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+    cdef floats *a = <floats *>x
+    _adamax_float(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _adamax_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles u, const double *c) noexcept nogil:
+cdef inline void _adamax_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, doubles u, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
     cdef double b2 = <double>c[5], lr = <double>c[6], eps_in = <double>c[7], eps_out = <double>c[8]
     cdef double grad
@@ -549,7 +614,8 @@ cdef inline void _adamax_double(Py_ssize_t n, doubles p, doubles g, doubles m, d
 
 
 cdef void adamax_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _adamax_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+    cdef doubles *a = <doubles *>x
+    _adamax_double(n, a[0], a[1], a[2], a[3], c)
 
 
 cdef bint nadam_scalars(const double *h, double *c) noexcept nogil:
@@ -585,7 +651,9 @@ cdef bint nadam_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _nadam_float(Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c) noexcept nogil:
+cdef inline void _nadam_float(
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
     cdef float a2 = <float>c[5], c1 = <float>c[6], c2 = <float>c[7], eps = <float>c[8]
     cdef float grad
@@ -598,10 +666,13 @@ cdef inline void _nadam_float(Py_ssize_t n, floats p, floats g, floats m, floats
 
 
 cdef void nadam_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _nadam_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+    cdef floats *a = <floats *>x
+    _nadam_float(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _nadam_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c) noexcept nogil:
+cdef inline void _nadam_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
     cdef double a2 = <double>c[5], c1 = <double>c[6], c2 = <double>c[7], eps = <double>c[8]
     cdef double grad
@@ -614,7 +685,8 @@ cdef inline void _nadam_double(Py_ssize_t n, doubles p, doubles g, doubles m, do
 
 
 cdef void nadam_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _nadam_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+    cdef doubles *a = <doubles *>x
+    _nadam_double(n, a[0], a[1], a[2], a[3], c)
 
 
 cdef bint radam_scalars(const double *h, double *c) noexcept nogil:
@@ -653,7 +725,9 @@ cdef bint radam_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _radam_float(Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c) noexcept nogil:
+cdef inline void _radam_float(
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
     cdef float a2 = <float>c[5], lr = <float>c[6], w = <float>c[7], eps = <float>c[8]
     cdef float grad
@@ -666,10 +740,13 @@ cdef inline void _radam_float(Py_ssize_t n, floats p, floats g, floats m, floats
 
 
 cdef void radam_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _radam_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+    cdef floats *a = <floats *>x
+    _radam_float(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _radam_double(Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c) noexcept nogil:
+cdef inline void _radam_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
     cdef double a2 = <double>c[5], lr = <double>c[6], w = <double>c[7], eps = <double>c[8]
     cdef double grad
@@ -682,7 +759,8 @@ cdef inline void _radam_double(Py_ssize_t n, doubles p, doubles g, doubles m, do
 
 
 cdef void radam_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _radam_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+    cdef doubles *a = <doubles *>x
+    _radam_double(n, a[0], a[1], a[2], a[3], c)
 
 
 cdef bint adadelta_scalars(const double *h, double *c) noexcept nogil:
@@ -701,7 +779,9 @@ cdef bint adadelta_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _adadelta_float(Py_ssize_t n, floats p, floats g, floats s, floats d, const double *c) noexcept nogil:
+cdef inline void _adadelta_float(
+    Py_ssize_t n, floats p, floats g, floats s, floats d, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
     cdef float eps = <float>c[5], lr = <float>c[6]
     cdef float grad, delta
@@ -715,10 +795,13 @@ cdef inline void _adadelta_float(Py_ssize_t n, floats p, floats g, floats s, flo
 
 
 cdef void adadelta_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _adadelta_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+    cdef floats *a = <floats *>x
+    _adadelta_float(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _adadelta_double(Py_ssize_t n, doubles p, doubles g, doubles s, doubles d, const double *c) noexcept nogil:
+cdef inline void _adadelta_double(
+    Py_ssize_t n, doubles p, doubles g, doubles s, doubles d, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
     cdef double eps = <double>c[5], lr = <double>c[6]
     cdef double grad, delta
@@ -732,7 +815,8 @@ cdef inline void _adadelta_double(Py_ssize_t n, doubles p, doubles g, doubles s,
 
 
 cdef void adadelta_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _adadelta_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+    cdef doubles *a = <doubles *>x
+    _adadelta_double(n, a[0], a[1], a[2], a[3], c)
 
 
 cdef bint rprop_scalars(const double *h, double *c) noexcept nogil:
@@ -754,7 +838,9 @@ cdef bint rprop_scalars(const double *h, double *c) noexcept nogil:
     return True
 
 
-cdef inline void _rprop_float(Py_ssize_t n, floats p, floats g, floats q, floats w, const double *c) noexcept nogil:
+cdef inline void _rprop_float(
+    Py_ssize_t n, floats p, floats g, floats q, floats w, const double *c,
+) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], one = <float>c[4]
     cdef float minus = <float>c[5], plus = <float>c[6], least = <float>c[7], most = <float>c[8], large = <float>c[9]
     cdef float grad, turn, factor
@@ -769,10 +855,13 @@ cdef inline void _rprop_float(Py_ssize_t n, floats p, floats g, floats q, floats
 
 
 cdef void rprop_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rprop_float(n, <floats>x[0], <floats>x[1], <floats>x[2], <floats>x[3], c)
+    cdef floats *a = <floats *>x
+    _rprop_float(n, a[0], a[1], a[2], a[3], c)
 
 
-cdef inline void _rprop_double(Py_ssize_t n, doubles p, doubles g, doubles q, doubles w, const double *c) noexcept nogil:
+cdef inline void _rprop_double(
+    Py_ssize_t n, doubles p, doubles g, doubles q, doubles w, const double *c,
+) noexcept nogil:
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3]
     cdef double one = <double>c[4], minus = <double>c[5], plus = <double>c[6], least = <double>c[7], most = <double>c[8]
     cdef double large = <double>c[9]
@@ -788,7 +877,8 @@ cdef inline void _rprop_double(Py_ssize_t n, doubles p, doubles g, doubles q, do
 
 
 cdef void rprop_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
-    _rprop_double(n, <doubles>x[0], <doubles>x[1], <doubles>x[2], <doubles>x[3], c)
+    cdef doubles *a = <doubles *>x
+    _rprop_double(n, a[0], a[1], a[2], a[3], c)
 
 
 # The table: name, loops, scalars, and how many arrays, scalars and hyper-parameters they take.

@@ -95,7 +95,7 @@ class Optimizer(Protocol):
         """The parameters that it updates, in the structure in which it was given them."""
         ...
 
-    def step(self, grads: Any, *, grad_scale: float = 1.0) -> None:
+    def step(self, grads: Any, *, grad_scale: float = 1.0) -> object:
         """Update the parameters."""
 
     def state_dict(self) -> dict[str, Any]:
