@@ -210,6 +210,7 @@ INTERRUPTED = """
     random = random.Random(0)
     param, grad = np.zeros(200_000 * stride)[::stride], np.ones(200_000)
     opt = fastopt.SGD(param, lr=0.5)
+    opt.step(grad)  # an interrupt while Numba compiles leaves the lock of llvmlite taken
     end = time.monotonic() + 2
     while time.monotonic() < end:
         try:
