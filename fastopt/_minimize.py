@@ -60,7 +60,7 @@ def minimize(
         Further arguments of `fun` and `jac`; anything else is the only one.
     jac : callable, bool, None or "2-point"
         ``jac(x, *args)`` returns the gradient, of shape (n,); True: `fun` does. None, False or "2-point": forward
-        differences in float64, ``scipy.optimize.approx_fprime``, at the cost of n more values per step.
+        differences, ``scipy.optimize.approx_fprime``, at the cost of n more values per step; `fun` then gets float64.
     optimizer : class, default `fastopt.Adam`
         A class of fastopt's optimizers, or a function that makes one of an array and keywords.
     callback : callable, optional
@@ -184,6 +184,8 @@ def scipy_method(optimizer: Make = Adam, **options: Any) -> Callable[..., Any]:
         made = optimizer(x, **hyper)
         if not isinstance(made, Optimizer):
             raise TypeError(f"optimizer: expected a class such as fastopt.Adam, got {optimizer!r}, which made {made!r}")
+        if made.params is not x:
+            raise ValueError(f"optimizer: expected one that updates the array it was given, got {made!r}")
         return _descend(x, made, evaluations, tell, **own)
 
     return method
@@ -304,7 +306,8 @@ class _Evaluations:
             raise TypeError(f"jac: expected a gradient of real numbers, got {given.dtype}")
         if given.shape != x.shape and not given.size == x.size == 1:
             raise ValueError(f"jac: expected a gradient of the shape of x0, {x.shape}, got {given.shape}")
-        return value, given.reshape(x.shape).astype(x.dtype, copy=False)
+        with np.errstate(over="ignore"):  # infinity is the end of the run, and its message
+            return value, given.reshape(x.shape).astype(x.dtype, copy=False)
 
     # The optimizer writes to x: functions of the user get a copy each, which they may keep and change.
 
@@ -320,6 +323,7 @@ class _Evaluations:
 
     def _differences(self, x: Array) -> tuple[float, Any]:
         approx_fprime = require("scipy.optimize", extra="scipy", what="fastopt.minimize").approx_fprime
+        x = x.astype(np.float64)  # all values of a difference: the steps are smaller than the rounding of float32
         value = self._value(x)
         if not np.isfinite(value):
             return value, np.full_like(x, np.nan)
@@ -355,6 +359,6 @@ def _reporter(callback: Callable[..., Any] | None) -> Callable[[Any], tuple[int,
             told = callback(intermediate_result=result) if whole else callback(result.x)
         except StopIteration:
             return _STOPPED
-        return _TOLD_TO_STOP if told is True else None
+        return _TOLD_TO_STOP if isinstance(told, bool | np.bool_) and told else None
 
     return tell

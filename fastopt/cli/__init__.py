@@ -132,8 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0; 1 if a training diverged; 2 for what is refused, with one line on standard error; 130 after
-        Ctrl-C.
+        The exit code: 0; 1 if a training diverged, or two that `match` compares differ; 2 for what is refused, with one
+        line on standard error; 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     prog = "fastopt"

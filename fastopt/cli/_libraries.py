@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from inspect import signature
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,8 +20,10 @@ from fastopt import optimizers
 from fastopt._extras import require
 from fastopt._typing import Array
 from fastopt.cli._errors import UsageError
-from fastopt.cli._optimizers import OPTIMIZERS, Choice
-from fastopt.nn import Network
+from fastopt.cli._optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from fastopt.nn import Network
 
 Keywords = dict[str, Any]
 
@@ -30,7 +32,7 @@ Keywords = dict[str, Any]
 class Task:
     """Data and the start of a training: a network of two dense layers, ReLU between them, softmax and cross-entropy."""
 
-    net: Network
+    net: "Network"
     X: Array
     y: Array
     iterations: int
@@ -71,6 +73,8 @@ class Library:
         The modules that have its optimizers, and fastopt's with the same arguments and conventions.
     keywords : mapping
         The keywords of settings that it calls otherwise than the command line; several for a pair.
+    note : str
+        What there is to say about it here.
     """
 
     module: ClassVar[str]
@@ -84,33 +88,32 @@ class Library:
         self._theirs, self._ours = self._require(self.theirs), self._require(self.ours)
 
     def _require(self, module: str) -> Any:
-        return require(module, extra=self.module, what=f"fastopt match {self.module}")
+        return require(module, extra=self.module, what="the comparison")
 
     def version(self) -> str:
         """Return its version, with those of what it runs on."""
         return str(self.library.__version__)
 
+    def name_of(self, name: str) -> str:
+        """Return its name of an optimizer, which is that of fastopt's with its arguments."""
+        return OPTIMIZERS[name].cls.__name__
+
+    def fixed(self, name: str) -> Keywords:
+        """Return the settings that the name of an optimizer fixes."""
+        return dict(OPTIMIZERS[name].fixed)
+
+    def make(self, name: str) -> Any:
+        """Return what makes its optimizer, or None if it has none."""
+        return getattr(self._theirs, self.name_of(name), None)
+
     def optimizers(self) -> list[str]:
         """Return the names of the optimizers that it and fastopt have."""
-        return [name for name in OPTIMIZERS if self._has(name)]
+        return [name for name in OPTIMIZERS if self.name_of(name) in self._ours.__all__ and self._takes(name)]
 
-    def _has(self, name: str) -> bool:
-        choice = OPTIMIZERS[name]
-        own = self.name_of(choice.cls)
-        make = self.of_theirs(own) if own in self._ours.__all__ else None
-        return make is not None and self._named(self.fixed(choice)).keys() <= signature(make).parameters.keys()
-
-    def name_of(self, cls: type) -> str:
-        """Return its name of an optimizer."""
-        return cls.__name__
-
-    def of_theirs(self, name: str) -> Any:
-        """Return what makes its optimizer, or None if it has none."""
-        return getattr(self._theirs, name, None)
-
-    def fixed(self, choice: Choice) -> Keywords:
-        """Return the settings that the name of an optimizer fixes."""
-        return dict(choice.fixed)
+    def _takes(self, name: str, **settings: Any) -> bool:
+        """Whether its optimizer takes settings, and those that the name fixes."""
+        make = self.make(name)
+        return make is not None and self._named(self.fixed(name) | settings).keys() <= signature(make).parameters.keys()
 
     def _named(self, settings: Mapping[str, Any]) -> Keywords:
         """Return settings under the names that they have here."""
@@ -124,58 +127,49 @@ class Library:
         """Return the keywords of an optimizer, the same ones for both, or say what does not fit."""
         if name not in self.optimizers():
             raise UsageError(f"--optimizer: {self.module} takes {', '.join(self.optimizers())}, got {name!r}")
-        choice = OPTIMIZERS[name]
-        parameters = signature(self.of_theirs(self.name_of(choice.cls))).parameters
-        for setting in settings:
-            known = ("alpha" if setting == "rho" else setting) in choice.defaults
-            if not known or not self._named({setting: settings[setting]}).keys() <= parameters.keys():
+        defaults = OPTIMIZERS[name].defaults
+        for setting, value in settings.items():
+            if ("alpha" if setting == "rho" else setting) not in defaults or not self._takes(name, **{setting: value}):
                 raise UsageError(f"--{setting.replace('_', '-')}: {name} has no such setting in {self.module}")
         (rate,) = self._named({"lr": 0.0})
-        default = self._defaults_of(self.name_of(choice.cls))[rate].default
-        lr = default if isinstance(default, float) else choice.defaults["lr"]
-        return self._named({"lr": lr, **self.fixed(choice), **settings})
+        default = signature(self.make(name)).parameters[rate].default
+        lr = default if isinstance(default, float) else defaults["lr"]
+        return self._named({"lr": lr, **self.fixed(name), **settings})
 
-    def _defaults_of(self, name: str) -> Mapping[str, Any]:
-        return signature(self.of_theirs(name)).parameters
-
-    def our_step(self, name: str, net: Network, arguments: Keywords) -> Callable[[], None]:
+    def our_step(self, name: str, net: "Network", arguments: Keywords) -> Callable[[], None]:
         """Return the update of `net` by fastopt."""
-        optimizer = getattr(self._ours, self.name_of(OPTIMIZERS[name].cls))(net.params, **arguments)
+        optimizer = getattr(self._ours, self.name_of(name))(net.params, **arguments)
         return lambda: optimizer.step(net.grads)
 
     def describe(self, name: str, arguments: Keywords) -> tuple[str, str]:
         """Return the two calls that make the optimizers, fastopt's first."""
-        own = self.name_of(OPTIMIZERS[name].cls)
-        text = ", ".join(f"{keyword}={value!r}" for keyword, value in arguments.items())
-        return f"{self.ours}.{own}({text})", f"{self.theirs}.{own}({text})"
+        own = self.name_of(name)
+        return _call(f"{self.ours}.{own}", arguments), _call(f"{self.theirs}.{own}", arguments)
 
     def train(self, task: Task, name: str, arguments: Keywords) -> Run:
         """Train with the library."""
-        return self._train(task, self.of_theirs(self.name_of(OPTIMIZERS[name].cls)), arguments)
-
-    def _train(self, task: Task, make: Callable[..., Any], arguments: Keywords) -> Run:
         raise NotImplementedError
+
+
+def _call(function: str, arguments: Keywords) -> str:
+    return f"{function}({', '.join(f'{keyword}={value!r}' for keyword, value in arguments.items())})"
 
 
 class Torch(Library):
     """PyTorch, whose names and defaults are fastopt's own."""
 
-    module, theirs, ours = "torch", "torch.optim", "fastopt.optimizers"
+    module, theirs, ours = "torch", "torch.optim", "fastopt"
     keywords: ClassVar = {"rho": ("alpha",)}
 
-    def describe(self, name: str, arguments: Keywords) -> tuple[str, str]:
-        """Return the two calls, fastopt's by its short name."""
-        own, other = super().describe(name, arguments)
-        return own.replace("fastopt.optimizers.", "fastopt."), other
-
-    def _train(self, task: Task, make: Callable[..., Any], arguments: Keywords) -> Run:
+    def train(self, task: Task, name: str, arguments: Keywords) -> Run:
+        """Train with PyTorch."""
         torch = self.library
         dense = [torch.nn.Linear(*pair, dtype=torch.float64) for pair in pairwise(task.widths)]
         model = torch.nn.Sequential(dense[0], torch.nn.ReLU(), dense[1])
         with torch.no_grad():
             for param, weight in zip(model.parameters(), task.weights, strict=True):
                 param.copy_(torch.tensor(weight.T))  # PyTorch's weights have a row for each output
-        optimizer = make(model.parameters(), **arguments)
+        optimizer = self.make(name)(model.parameters(), **arguments)
         X, y = torch.tensor(task.X), torch.tensor(task.y)
         losses = []
         for _ in range(task.iterations):
@@ -205,9 +199,9 @@ class Keras(Library):
         if self.backend == "numpy":
             self.note += ", and computes in float32 all the same"
 
-    def name_of(self, cls: type) -> str:
+    def name_of(self, name: str) -> str:
         """Return its name of an optimizer."""
-        return {"NAdam": "Nadam"}.get(cls.__name__, cls.__name__)
+        return "Nadam" if name == "nadam" else super().name_of(name)
 
     def _choose_backend(self) -> None:
         """Have Keras take a backend that is installed, where the one that its file names, TensorFlow mostly, is not."""
@@ -228,7 +222,8 @@ class Keras(Library):
         """Return its version, and its backend."""
         return f"{super().version()} on {self.backend}"
 
-    def _train(self, task: Task, make: Callable[..., Any], arguments: Keywords) -> Run:
+    def train(self, task: Task, name: str, arguments: Keywords) -> Run:
+        """Train with Keras."""
         train = self._fit if self._differentiates() else self._update
         config = self.library.config
         before = config.floatx()
@@ -236,7 +231,7 @@ class Keras(Library):
         try:
             with warnings.catch_warnings(), _wide_jax() if self.backend == "jax" else nullcontext():
                 warnings.simplefilter("ignore", DeprecationWarning)  # of what Keras does with NumPy
-                return train(task, make(**arguments))
+                return train(task, self.make(name)(**arguments))
         finally:
             config.set_floatx(before)
 
@@ -273,25 +268,23 @@ class Sklearn(Library):
     module, theirs, ours = "sklearn", "sklearn.neural_network", "fastopt.compat.sklearn"
     keywords: ClassVar = {"lr": ("learning_rate_init",), "betas": ("beta_1", "beta_2"), "eps": ("epsilon",)}
 
-    def name_of(self, cls: type) -> str:
+    def name_of(self, name: str) -> str:
         """Return the name of the class that has a solver's step."""
-        return f"{cls.__name__}Optimizer"
+        return f"{super().name_of(name)}Optimizer"
 
-    def of_theirs(self, name: str) -> Any:
-        """Return the class that has a solver's settings and defaults: a subclass of their own, which is private."""
-        return getattr(self._ours, name)
+    def make(self, name: str) -> Any:
+        """Return the class that has a solver's settings: it is private, and the base of fastopt's."""
+        return getattr(self._ours, self.name_of(name)).__base__
 
-    def _defaults_of(self, name: str) -> Mapping[str, Any]:
-        return signature(self._theirs.MLPClassifier).parameters
+    def fixed(self, name: str) -> Keywords:
+        """Return the settings that a name fixes, with MLPClassifier's rate, and momentum only where it is named."""
+        rate = signature(self._theirs.MLPClassifier).parameters["learning_rate_init"].default
+        plain = {"momentum": 0.0, "nesterov": False} if OPTIMIZERS[name].cls is optimizers.SGD else {}
+        return {"lr": rate} | plain | super().fixed(name)
 
-    def fixed(self, choice: Choice) -> Keywords:
-        """Return the settings that a name fixes; by default scikit-learn has Nesterov's momentum."""
-        plain = {"momentum": 0.0, "nesterov": False} if choice.cls is optimizers.SGD else {}
-        return plain | dict(choice.fixed)
-
-    def our_step(self, name: str, net: Network, arguments: Keywords) -> Callable[[], None]:
+    def our_step(self, name: str, net: "Network", arguments: Keywords) -> Callable[[], None]:
         """Return the update of `net` by fastopt."""
-        optimizer = self.of_theirs(self.name_of(OPTIMIZERS[name].cls))([net.params], **arguments)
+        optimizer = getattr(self._ours, self.name_of(name))([net.params], **arguments)
         return lambda: optimizer.update_params([net.params], [net.grads])
 
     def _settings(self, name: str, arguments: Keywords) -> Keywords:
@@ -302,8 +295,7 @@ class Sklearn(Library):
     def describe(self, name: str, arguments: Keywords) -> tuple[str, str]:
         """Return the two calls."""
         own, _ = super().describe(name, arguments)
-        text = ", ".join(f"{keyword}={value!r}" for keyword, value in self._settings(name, arguments).items())
-        return own, f"{self.theirs}.MLPClassifier({text})"
+        return own, _call(f"{self.theirs}.MLPClassifier", self._settings(name, arguments))
 
     def train(self, task: Task, name: str, arguments: Keywords) -> Run:
         """Train with scikit-learn."""
@@ -334,11 +326,12 @@ class Optax(Library):
         """Return its version, and that of JAX."""
         return f"{super().version()} with JAX {self._jax.__version__}"
 
-    def name_of(self, cls: type) -> str:
+    def name_of(self, name: str) -> str:
         """Return the name of the function that makes an optimizer."""
-        return cls.__name__.lower()
+        return super().name_of(name).lower()
 
-    def _train(self, task: Task, make: Callable[..., Any], arguments: Keywords) -> Run:
+    def train(self, task: Task, name: str, arguments: Keywords) -> Run:
+        """Train with JAX and optax."""
         jax, optax = self._jax, self.library
 
         def loss(weights: Any, X: Any, y: Any) -> Any:
@@ -355,7 +348,7 @@ class Optax(Library):
         with _wide_jax():
             X, y = jax.numpy.array(task.X), jax.numpy.array(task.y)
             weights = [jax.numpy.array(weight) for weight in task.weights]
-            optimizer = make(**arguments)
+            optimizer = self.make(name)(**arguments)
             state = optimizer.init(weights)
             losses = []
             for _ in range(task.iterations):
@@ -367,7 +360,7 @@ class Optax(Library):
 @contextmanager
 def _wide_jax() -> Iterator[None]:
     """Let JAX compute in float64."""
-    jax = require("jax", extra="optax", what="float64 in JAX")
+    jax = require("jax", extra="optax", what="the comparison")
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     try:

@@ -1,7 +1,7 @@
 """``fastopt match``: the same training by fastopt and by another library."""
 
 import argparse
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ import fastopt
 from fastopt._typing import Array
 from fastopt.cli import _options, _specs
 from fastopt.cli._errors import UsageError
+from fastopt.cli._libraries import LIBRARIES, Run, Task, train_ours
 from fastopt.cli._optimizers import OPTIMIZERS, having
 from fastopt.cli._output import check_outputs, finish, show, show_table
 from fastopt.cli._setup import (
@@ -20,11 +21,6 @@ from fastopt.cli._setup import (
     resolve,
     show_data,
 )
-
-if TYPE_CHECKING:
-    from fastopt.cli._libraries import Run
-
-LIBRARIES = ("torch", "keras", "sklearn", "optax")
 
 EPILOG = """\
 examples:
@@ -105,8 +101,6 @@ def run(args: argparse.Namespace) -> int:
     options = given(args)
     if "decay" in options:
         raise UsageError("--optimizer: decay: expected none, since the rate stays constant")
-    from fastopt.cli._libraries import LIBRARIES, Task, train_ours
-
     library = LIBRARIES[args.library]()
     name = options["optimizer"]
     settings = {key: options[key] for key in (name.replace("-", "_") for name in ARGUMENTS) if key in options}
@@ -158,7 +152,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if equal else 1
 
 
-def _show_losses(args: argparse.Namespace, own: "Run", other: "Run") -> None:
+def _show_losses(args: argparse.Namespace, own: Run, other: Run) -> None:
     """Print the losses side by side."""
     every = args.print_every or max(1, args.iterations // 10)
     shown = sorted({1, *range(every, args.iterations + 1, every), args.iterations})
