@@ -31,7 +31,7 @@ TESTS = ("test_kernels.py", "test_packaging.py", "test_threads.py")
 # Top level of the source distribution: all of it, and nothing else.
 SDIST = {
     *("CHANGELOG.md", "CITATION.cff", "CMakeLists.txt", "CONTRIBUTING.md", "LICENSE", "PKG-INFO", "README.md"),
-    *("benches", "fastopt", "pyproject.toml", "src", "tests"),
+    *("benches", "conftest.py", "fastopt", "pyproject.toml", "src", "tests"),
 }
 
 # The first NumPy with wheels for a Python. Earlier ones take the oldest that the package allows, later ones the newest.
