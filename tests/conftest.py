@@ -20,6 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from backends import BACKENDS, why_not
 
+# Whoever imports Keras first: its own choice is TensorFlow, installed or not.
+os.environ.setdefault("KERAS_BACKEND", next(name for name in ("torch", "jax", "numpy") if find_spec(name)))
+
 settings.register_profile(
     "fastopt",
     # Compilation by Numba and a busy machine make first calls slow; a failure must be repeatable.
@@ -80,6 +83,5 @@ def backend(request):
 
 @pytest.fixture(scope="session")
 def keras():
-    """Keras, if it is installed, on a backend that is."""
-    os.environ.setdefault("KERAS_BACKEND", next(name for name in ("torch", "jax", "numpy") if find_spec(name)))
+    """Keras, if it is installed."""
     return pytest.importorskip("keras", reason="compares with Keras")
