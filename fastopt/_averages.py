@@ -1,15 +1,13 @@
 """Averages of the weights of a training, for its evaluation."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
-
-import numpy as np
 
 from fastopt import kernels
 from fastopt._checks import integer, real
-from fastopt._groups import filled_like
+from fastopt._evaluation import Averaging, take_arrays, taken
+from fastopt._groups import Group, filled_like
 from fastopt._typing import Array
 from fastopt.optimizers import Optimizer
 
@@ -18,22 +16,21 @@ __all__ = ["EMA", "SWA"]
 _DECAY = real(at_least=0, below=1)
 
 
-class _Average(ABC):
+class _Average(Averaging):
     """An optimizer whose steps are followed by an average of its parameters."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer: expected an optimizer of fastopt, got {type(optimizer).__name__}")
         self.optimizer = optimizer
-        self.averages: list[Array] = []
-        for param in self._params():
-            self.averages.append(filled_like(param, 0.0))
-            self.averages[-1][...] = param
+        self.averages: list[Array] = [filled_like(param, param) for param in self._parameters()]
         self.updates: int = 0
-        self._swapped = False
 
-    def _params(self) -> list[Array]:
-        return [param for group in self.optimizer.groups for param in group.params]
+    def _groups_of_parameters(self) -> list[Group]:
+        return self.optimizer.groups
+
+    def _current_averages(self) -> Iterator[Array]:
+        return iter(self.averages)
 
     @abstractmethod
     def _share(self) -> float:
@@ -59,8 +56,7 @@ class _Average(ABC):
         TypeError, ValueError, IndexError
             See `fastopt.Optimizer.step`.
         """
-        if self._swapped:
-            raise RuntimeError("step: expected the parameters in place, got their averages: within averaged()")
+        self._refuse_averages("step")
         done = self.optimizer.step(grads, **options)
         if done is not False:
             self.update()
@@ -68,41 +64,12 @@ class _Average(ABC):
 
     def update(self) -> None:
         """Take the parameters as they are into the average, in place; for steps that are made elsewhere."""
+        self._refuse_averages("update")
         share = self._share()
         if share:
             # a = (1 - share) * a + share * p, in one pass.
-            kernels.sgd(self.averages, self._params(), lr=share, weight_decay=1.0, decoupled=True, grad_scale=-1.0)
+            kernels.sgd(self.averages, self._parameters(), lr=share, weight_decay=1.0, decoupled=True, grad_scale=-1.0)
         self.updates += 1
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the averages into the parameters for a while, and the parameters back to the bit.
-
-        Examples
-        --------
-        >>> import fastopt, numpy as np
-        >>> weights = np.array([1.0, -2.0])
-        >>> opt = fastopt.EMA(fastopt.SGD(weights, lr=0.5), decay=0.5)
-        >>> opt.step(weights.copy())
-        >>> with opt.averaged():
-        ...     print(weights)
-        [ 0.75 -1.5 ]
-        >>> weights
-        array([ 0.5, -1. ])
-        """
-        if self._swapped:
-            raise RuntimeError("averaged: expected the parameters in place, got their averages already")
-        params = self._params()
-        kept = [param.copy() for param in params]
-        self._swapped = True
-        try:
-            for param, average in zip(params, self.averages, strict=True):
-                param[...] = average
-            yield
-        finally:
-            for param, before in zip(params, kept, strict=True):
-                param[...] = before
-            self._swapped = False
 
     def state_dict(self) -> dict[str, Array | float | int]:
         """Return copies of the averages and of the optimizer's state.
@@ -110,11 +77,11 @@ class _Average(ABC):
         Returns
         -------
         dict
-            ``"updates"``, ``"average.<parameter>"`` for each parameter, and what the optimizer returns.
+            ``"updates"``, ``"average.<parameter>"`` for each parameter, and what the optimizer returns; after `eval`
+            also ``"trained.<parameter>"``, the parameters themselves.
         """
-        names = [name for group in self.optimizer.groups for name in group.names]
-        own = {f"average.{name}": array.copy() for name, array in zip(names, self.averages, strict=True)}
-        return {**self.optimizer.state_dict(), "updates": self.updates, **own}
+        own = {f"average.{name}": array.copy() for name, array in zip(self._names(), self.averages, strict=True)}
+        return {**self.optimizer.state_dict(), "updates": self.updates, **own, **self._trained_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, from a dictionary or an open ``.npz`` file.
@@ -129,22 +96,14 @@ class _Average(ABC):
         TypeError, ValueError
             Something is missing or does not fit; nothing is changed then.
         """
-        names = [name for group in self.optimizer.groups for name in group.names]
-        found = dict(state.items())
-        loaded = []
-        for name, average in zip(names, self.averages, strict=True):
-            array = np.asarray(found.pop(f"average.{name}", None))
-            if (array.shape, array.dtype) != (average.shape, average.dtype):
-                raise ValueError(
-                    f"state 'average.{name}': expected shape {average.shape} and dtype {average.dtype}, "
-                    f"got {array.shape} and {array.dtype}"
-                )
-            loaded.append(array)
+        found = taken(state)
+        averages = take_arrays(found, "average", self._names(), self.averages)
+        trained = self._take_trained(found)
         updates = integer(0)("state 'updates'", found.pop("updates", None))
         self.optimizer.load_state_dict(found)
-        for average, array in zip(self.averages, loaded, strict=True):
+        for average, array in zip(self.averages, averages, strict=True):
             average[...] = array
-        self.updates = updates
+        self.updates, self._trained = updates, trained
 
 
 class EMA(_Average):

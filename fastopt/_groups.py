@@ -71,7 +71,7 @@ class Group:
         rule = self._rule_of(**hyper)
         if not self.state.keys() <= rule.states.keys():
             rule = self.rule  # a momentum that becomes zero goes on as a momentum
-        flat = dict(_flat(hyper))
+        flat = dict(_flat(hyper, rule))
         values = tuple([flat[name] for name in rule.hyper_parameters])
         plain = None if any(map(callable, values)) else values
         if plain is not None:
@@ -79,8 +79,9 @@ class Group:
         state = dict(self.state)
         for name, start in rule.states.items():
             if name not in state:
-                start = CHECKS[start](start, flat[start]) if isinstance(start, str) else start
-                state[name] = tuple(filled_like(param, start) for param in self.params)
+                if isinstance(start, str) and start != "param":
+                    start = CHECKS[start](start, flat[start])
+                state[name] = tuple([filled_like(p, p if start == "param" else start) for p in self.params])
                 self.set_missed([steps] * len(self.params))
         if state.keys() != self.state.keys() or "rule" not in own:
             own["state"] = MappingProxyType({name: state[name] for name in rule.states})
@@ -124,7 +125,7 @@ class Group:
 
     def schedules(self) -> dict[str, Callable[[int], Any]]:
         """Return the hyper-parameters that are schedules, by name, those of a pair apart."""
-        return {name: value for name, value in _flat(self._hyper) if callable(value)}
+        return {name: value for name, value in _flat(self._hyper, self.rule) if callable(value)}
 
     def values(self, steps: int) -> tuple[Value, ...]:
         """Return the hyper-parameters of the step after `steps` others, in the rule's order."""
@@ -214,36 +215,45 @@ def _checked(name: str, value: Any) -> Any:
     check = CHECKS.get(name)
     if check is not None:
         return value if callable(value) and check is not boolean else check(name, value)
+    if not isinstance(value, list | tuple):
+        return value  # how many numbers are expected depends on the rule: `_flat` refuses it
     single = name.removesuffix("s")
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise TypeError(f"{name}: expected a pair of numbers, got {value!r}")
-    return tuple(_checked(f"{single}{i}", part) for i, part in enumerate(value, start=1))
+    parts = enumerate(value, start=1)
+    return tuple(_checked(f"{single}{i}", part) if f"{single}{i}" in CHECKS else part for i, part in parts)
 
 
 def _same(one: Any, other: Any) -> bool:
     """Whether two hyper-parameters are one: equal schedules are not, since each has a state of its own."""
     if isinstance(one, tuple) and isinstance(other, tuple):
-        return all(map(_same, one, other))
+        return len(one) == len(other) and all(map(_same, one, other))
     return one is other or (one == other and not callable(one))
 
 
-def _flat(hyper: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the hyper-parameters by the names that rules have for them: ``betas`` as ``beta1`` and ``beta2``."""
+def _flat(hyper: Mapping[str, Any], rule: Rule) -> Iterator[tuple[str, Any]]:
+    """Yield the hyper-parameters by the names that a rule has for them: ``betas`` as ``beta1`` and ``beta2``."""
     for name, value in hyper.items():
-        if isinstance(value, tuple):
-            yield from ((f"{name.removesuffix('s')}{i}", part) for i, part in enumerate(value, start=1))
-        else:
+        if name in CHECKS:
             yield name, value
+            continue
+        single = name.removesuffix("s")
+        parts = [f"{single}{i}" for i in range(1, 4) if f"{single}{i}" in rule.hyper_parameters]
+        if not parts:  # of another rule that the optimizer has, too
+            continue
+        if not isinstance(value, tuple) or len(value) != len(parts):
+            expected = {2: "a pair of numbers", 3: "three numbers"}[len(parts)]
+            raise TypeError(f"{name}: expected {expected}, got {value!r}")
+        yield from zip(parts, value, strict=True)
 
 
-def filled_like(param: Array, value: float) -> Array:
+def filled_like(param: Array, value: float | Array) -> Array:
     """Return a dense array in the order of `param`, and as far from a cache line: then vectors line up in both."""
     line = 64
     memory = np.empty(param.nbytes + line, np.uint8)
     start = (param.ctypes.data - memory.ctypes.data) % line
     array = memory[start : start + param.nbytes].view(param.dtype)
-    array.fill(value)
-    return array.reshape(param.shape, order="F" if param.flags.fnc else "C")
+    array = array.reshape(param.shape, order="F" if param.flags.fnc else "C")
+    array[...] = value
+    return array
 
 
 def is_grouped(params: Any) -> bool:

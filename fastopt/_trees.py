@@ -55,6 +55,14 @@ class Tree:
         return list(_matched(self._shape, taken_once(tree), what))
 
 
+def named(tree: Tree, what: str) -> dict[str, Any]:
+    """Return the leaves of a tree by the names that they have in the state of an optimizer."""
+    names = [".".join(map(str, path)) for path in tree.paths]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what}: expected distinct names, got {sorted(n for n in set(names) if names.count(n) > 1)}")
+    return dict(zip(names, tree.leaves, strict=True))
+
+
 def _matched(shape: Any, tree: Any, what: str) -> Iterator[Any]:
     if shape is None:
         yield tree

@@ -4,7 +4,7 @@ Names and defaults are PyTorch's. Every hyper-parameter is an attribute of ``opt
 steps; every one that is a number may be a schedule, a callable of the number of steps done.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from math import inf
 from threading import RLock
@@ -13,30 +13,40 @@ from typing import Any, ClassVar, NamedTuple, cast
 import numpy as np
 
 from fastopt._checks import boolean, integer
-from fastopt._groups import Group, is_grouped, make_group, make_groups
-from fastopt._trees import LISTS, taken_once
+from fastopt._evaluation import Averaging, taken
+from fastopt._groups import Group, filled_like, is_grouped, make_group, make_groups
+from fastopt._trees import LISTS, Tree, named, taken_once
 from fastopt._typing import Array
 from fastopt.kernels import _backend, rules
 from fastopt.kernels._backend import Bound
-from fastopt.kernels._checks import Part, check_parts, describe
+from fastopt.kernels._checks import Part, as_array, check_parts, describe
+from fastopt.kernels._layerwise import check_matrix, prepared
 from fastopt.kernels._norm import are_finite
 from fastopt.kernels._step import bind
 from fastopt.kernels._threads import run
 from fastopt.kernels.rules import CHECKS, Rule, Value
 
 __all__ = [
+    "ADOPT",
+    "FTRL",
+    "LAMB",
     "SGD",
+    "AdEMAMix",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+    "SignSGD",
 ]
 
 Schedule = Callable[[int], float]
@@ -51,6 +61,7 @@ class _Plan(NamedTuple):
     parts: list[tuple[int, int, list[int]]]  # number of the group, steps missed, numbers of the parameters in it
     whole: bool  # whether each group is one part
     bound: Bound | None
+    workspaces: dict[int, list[Array]]  # of the parts whose rule is layerwise, by the numbers of the parts
 
 
 class Optimizer:
@@ -91,7 +102,7 @@ class Optimizer:
         self._one_at_a_time = RLock()
         self._stepping = False
         self._grouped = is_grouped(params)
-        self._plan = _Plan(None, [], False, None)
+        self._plan = _Plan(None, [], False, None, {})
         if state is not None:
             self._adopt(state)
         self.steps = steps
@@ -293,8 +304,23 @@ class Optimizer:
         values: tuple[tuple[Value, ...], ...] = ()
         for i, missed, _ in plan.parts:
             values += ((*own_values[i], grad_scale, clip_value, steps - missed + 1),)
+        if plan.workspaces:
+            values = self._prepared(plan, given, values)
         assert plan.bound is not None
         return plan.bound, values
+
+    def _prepared(
+        self, plan: _Plan, given: tuple[Sequence[Any], ...], values: tuple[tuple[Value, ...], ...]
+    ) -> tuple[tuple[Value, ...], ...]:
+        """Return the hyper-parameters of each part, after what layerwise rules do before their loops."""
+        own = list(values)
+        for part, workspace in plan.workspaces.items():
+            i, _, (t,) = plan.parts[part]
+            group = self.groups[i]
+            grad = as_array(given[i][t], "grad" + group.suffixes[t], written=False)
+            arrays = [group.params[t], grad, *[arrays[t] for arrays in group.state.values()], *workspace]
+            own[part] = prepared(group.rule, arrays, own[part], group.suffixes[t])
+        return tuple(own)
 
     def _finite(self, given: tuple[Sequence[Any], ...], skip_none: bool) -> bool:
         """Whether the gradients of all groups are finite."""
@@ -317,6 +343,10 @@ class Optimizer:
     ) -> _Plan:
         """Look at all arrays, and return a plan for the step, the last one where it is still good."""
         indices = self._rows_of(rows)
+        if indices is not None and any(group.rule.layerwise for group in self.groups):
+            raise ValueError(
+                f"rows: expected None, since an update of {type(self).__name__} depends on whole tensors, got indices"
+            )
         for group in self.groups:
             group.look_again()
         given = tuple([group.arrays_of(own, skip_none) for group, own in zip(self.groups, given, strict=True)])
@@ -335,10 +365,22 @@ class Optimizer:
             for missed in dict.fromkeys(group.missed)
         ]
         parts = [part for part in parts if part[2]]
+        if any(group.rule.layerwise for group in self.groups):
+            parts = list(self._apart(parts))
+        workspaces = {
+            n: [filled_like(self.groups[i].params[tensors[0]], 0.0) for _ in self.groups[i].rule.workspace]
+            for n, (i, _, tensors) in enumerate(parts)
+            if self.groups[i].rule.layerwise
+        }
         streams = [(group.params, own, *group.state.values()) for group, own in zip(self.groups, given, strict=True)]
         bound = bind(
             tuple([self.groups[i].rule for i, _, _ in parts]),
-            tuple([tuple([_chosen(stream, tensors) for stream in streams[i]]) for i, _, tensors in parts]),
+            tuple(
+                [
+                    (*[_chosen(stream, tensors) for stream in streams[i]], *[[own] for own in workspaces.get(n, ())])
+                    for n, (i, _, tensors) in enumerate(parts)
+                ]
+            ),
             [_chosen(self.groups[i].suffixes, tensors) for i, _, tensors in parts],
             None if indices is None else _by_part(indices, parts),
             cast_grads,
@@ -346,10 +388,18 @@ class Optimizer:
         watched = [pair for group in self.groups for pair in group.watched()]
         bound.watch(tuple([owner for owner, _ in watched]), tuple([array for _, array in watched]))
         whole = [(i, len(tensors)) for i, _, tensors in parts] == [(i, len(own)) for i, own in enumerate(given)]
-        plan = _Plan(key, parts, whole, bound)
+        plan = _Plan(key, parts, whole, bound, workspaces)
         if indices is None:
             self._plan = plan
         return plan
+
+    def _apart(self, parts: list[tuple[int, int, list[int]]]) -> Iterator[tuple[int, int, list[int]]]:
+        """Yield the parts, those of layerwise rules tensor by tensor."""
+        for i, missed, tensors in parts:
+            if self.groups[i].rule.layerwise:
+                yield from ((i, missed, [t]) for t in tensors)
+            else:
+                yield i, missed, tensors
 
     def _rows_of(self, rows: Any) -> tuple[Sequence[Array | None], ...] | None:
         """Return the rows that the gradients of each group are for."""
@@ -597,15 +647,17 @@ class _Unbound(Optimizer):
     def bind(self, params: Any) -> None:
         """Take parameters, and become an optimizer; see `Optimizer.bind`."""
         defaults, settings, state, kept = self._settings
+        cls: type[Optimizer] = type(self).__bases__[1]
         if isinstance(settings, list):
             params = taken_once(params)
+            if kept.get("_split") and issubclass(cls, Muon):
+                params = cls._split_by_shape(params)
             if not isinstance(params, list | tuple) or len(params) != len(settings):
                 raise ValueError(f"params: expected a list with an entry for each of {len(settings)} groups")
             entries = [own["params"] if is_grouped([own]) else own for own in params]
             params = [{"params": own, **hyper} for own, hyper in zip(entries, settings, strict=True)]
         else:
             defaults = defaults | settings
-        cls: type[Optimizer] = type(self).__bases__[1]
         made: Optimizer = object.__new__(cls)
         Optimizer.__init__(made, params, None, 0, **defaults)
         made.load_state_dict(state)
@@ -713,6 +765,71 @@ class SGD(Optimizer):
         return rules.SGD if momentum == 0 else rules.MOMENTUM
 
 
+class SignSGD(Optimizer):
+    """SignSGD, or with momentum Signum: every element moves by the rate, against the sign of gradient or average.
+
+    ``p -= lr * sign(g)``, with momentum ``b = momentum * b + (1 - momentum) * g; p -= lr * sign(b)``
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done: what every element moves by.
+    momentum : float or schedule
+        Share of the average that is kept, in [0, 1].
+    weight_decay : float or schedule
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.sign_sgd`. ``optax.sign_sgd``, ``optax.signum``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.SignSGD(weights, lr=0.1)
+    >>> opt.step(2 * weights)
+    >>> weights
+    array([ 0.9, -1.9])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-4,
+        *,
+        momentum: float | Schedule = 0.0,
+        weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            decoupled=decoupled,
+        )
+
+    @staticmethod
+    def _rule(momentum: float | Schedule, **_: Any) -> Rule:
+        return rules.SIGNUM if callable(momentum) or momentum > 0 else rules.SIGN_SGD
+
+
 class Adagrad(Optimizer):
     """AdaGrad: each element's rate shrinks with the gradients it has seen.
 
@@ -794,6 +911,81 @@ class Adagrad(Optimizer):
         values = (*group.values(self.steps), 1.0, inf, self.steps + 1)
         rate: float = dict(zip(group.rule.scalar_names, group.rule.scalars_of(*values), strict=True))["lr"]
         return rate
+
+
+class FTRL(Optimizer):
+    """FTRL-Proximal: AdaGrad's rates, for sparse models: `l1` makes parameters exactly zero.
+
+    The formula is in `fastopt.kernels.ftrl`.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, > 0, or a callable of the number of steps done.
+    l1, l2 : float or schedule
+        Penalties on the absolute value and on the square of the parameter, finite, >= 0.
+    l2_shrinkage : float or schedule
+        Penalty on the square that acts through the gradient, finite, >= 0.
+    beta : float or schedule
+        It bounds the rate of the first steps, finite, >= 0.
+    initial_accumulator_value : float
+        Where the sum of squared gradients starts, finite, >= 0; above zero where `l2` and `beta` are zero.
+    weight_decay : float or schedule
+        Decoupled: ``p -= lr * weight_decay * p`` before the step.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.ftrl`. ``keras.optimizers.Ftrl``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.FTRL(weights, lr=0.5, l1=3.0)
+    >>> opt.step(np.array([-5.0, 0.5]))
+    >>> weights.round(4)
+    array([1.1365, 0.    ])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        *,
+        l1: float | Schedule = 0.0,
+        l2: float | Schedule = 0.0,
+        l2_shrinkage: float | Schedule = 0.0,
+        beta: float | Schedule = 0.0,
+        initial_accumulator_value: float = 0.1,
+        weight_decay: float | Schedule = 0.0,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            l1=l1,
+            l2=l2,
+            l2_shrinkage=l2_shrinkage,
+            beta=beta,
+            initial_accumulator_value=initial_accumulator_value,
+            weight_decay=weight_decay,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.FTRL
 
 
 class RMSprop(Optimizer):
@@ -1357,6 +1549,599 @@ class Adadelta(Optimizer):
     @staticmethod
     def _rule(**_: Any) -> Rule:
         return rules.ADADELTA
+
+
+class AdEMAMix(Optimizer):
+    """AdEMAMix: Adam with a second, slow average of the gradient, for trainings of very many steps.
+
+    The formula is in `fastopt.kernels.ademamix`.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    betas : three of (float or schedule)
+        Shares of the fast average, of the squares and of the slow average that are kept, in [0, 1).
+    mixing : float or schedule
+        Weight of the slow average, alpha in the paper, finite, >= 0.
+    mixing_warmup, beta3_warmup : int
+        Steps in which `mixing` and the share of the slow average grow; the paper has the number of all steps for both.
+    eps : float or schedule
+        Finite, >= 0.
+    weight_decay : float or schedule
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.ademamix`. ``optax.contrib.ademamix``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.AdEMAMix(weights, lr=0.1, mixing_warmup=1000, beta3_warmup=1000)
+    >>> for _ in range(2):
+    ...     opt.step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.8, -1.8])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float | Schedule, float | Schedule, float | Schedule] = (0.9, 0.999, 0.9999),
+        mixing: float | Schedule = 5.0,
+        mixing_warmup: int = 0,
+        beta3_warmup: int = 0,
+        eps: float | Schedule = 1e-8,
+        weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            betas=betas,
+            mixing=mixing,
+            mixing_warmup=mixing_warmup,
+            beta3_warmup=beta3_warmup,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled=decoupled,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.ADEMAMIX
+
+
+class ADOPT(Optimizer):
+    """ADOPT: Adam that divides by the second moment of the steps before, so that it converges with any ``betas[1]``.
+
+    The first step moves nothing. The formula is in `fastopt.kernels.adopt`.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    betas : pair of (float or schedule)
+        Shares of the averages that are kept, in [0, 1).
+    eps : float or schedule
+        Smallest root that a gradient is divided by, finite, >= 0; above zero for elements without gradients.
+    clipped : bool
+        Whether to bound the quotient by the fourth root of the number of steps done.
+    weight_decay : float or schedule
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    decoupled : bool
+        Decay the parameter apart from the gradient, ``p -= lr * weight_decay * p``.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.adopt`. ``optax.contrib.adopt``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.ADOPT(weights, lr=0.1)
+    >>> for _ in range(3):
+    ...     opt.step(2 * weights)
+    >>> weights.round(3)
+    array([ 0.971, -1.971])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.9999),
+        eps: float | Schedule = 1e-6,
+        clipped: bool = True,
+        weight_decay: float | Schedule = 0.0,
+        decoupled: bool = False,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            clipped=clipped,
+            weight_decay=weight_decay,
+            decoupled=decoupled,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.ADOPT
+
+
+class LAMB(Optimizer):
+    """LAMB: AdamW with a rate for each array, in proportion to the norm of the array, for very large batches.
+
+    The formula is in `fastopt.kernels.lamb`. Each step reads the arrays once more than AdamW's.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done.
+    betas : pair of (float or schedule)
+        Shares of the moments that are kept, in [0, 1).
+    eps : float or schedule
+        Finite, >= 0.
+    weight_decay : float or schedule
+        Share of a parameter that goes at rate 1, decoupled from the moments, part of the update's norm; finite, >= 0.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.lamb`. ``keras.optimizers.Lamb``, ``optax.lamb``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.LAMB(weights, lr=0.1)
+    >>> opt.step(2 * weights)
+    >>> weights.round(4)
+    array([ 0.8419, -1.8419])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999),
+        eps: float | Schedule = 1e-6,
+        weight_decay: float | Schedule = 0.0,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            eps_hat=False,
+            weight_decay=weight_decay,
+            decoupled=True,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.LAMB
+
+
+class _ScheduleFree(Optimizer, Averaging):
+    """What the Schedule-Free rules have in common: the mean that they are evaluated with."""
+
+    _inner: ClassVar[str]  # hyper-parameter that says where gradients are taken between z and the mean
+
+    def _groups_of_parameters(self) -> list[Group]:
+        return self.groups
+
+    def _current_averages(self) -> Iterator[Array]:
+        for group in self.groups:
+            share = dict(zip(group.rule.hyper_parameters, group.values(self.steps), strict=True))[self._inner]
+            for param, z in zip(group.params, group.state["z"], strict=True):
+                yield param + (1.0 - 1.0 / share) * (z - param)
+
+    def step(self, grads: Any, **options: Any) -> bool | None:
+        """Update the parameters in place.
+
+        Parameters
+        ----------
+        grads, **options
+            As in `Optimizer.step`; gradients are those at the parameters as they are between steps.
+
+        Raises
+        ------
+        RuntimeError
+            The parameters are swapped for their mean: `train` puts them back.
+        TypeError, ValueError, IndexError
+            As in `Optimizer.step`.
+        """
+        self._refuse_averages("step")
+        return super().step(grads, **options)
+
+    def state_dict(self) -> dict[str, Array | float | int]:
+        """Return copies of all state; after `eval` also ``"trained.<parameter>"``, the parameters themselves.
+
+        Returns
+        -------
+        dict
+            As in `Optimizer.state_dict`.
+        """
+        return {**super().state_dict(), **self._trained_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, and whether it was saved after `eval`; see `Optimizer`."""
+        found = taken(state)
+        trained = self._take_trained(found)
+        super().load_state_dict(found)
+        self._trained = trained
+
+
+class ScheduleFreeSGD(_ScheduleFree):
+    """Schedule-Free SGD: gradient descent with an average in the place of a falling rate.
+
+    Between steps the parameters are where gradients are taken; a model is evaluated with their mean, after `eval` or
+    within `averaged`. The formula is in `fastopt.kernels.schedule_free_sgd`.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done; a constant after the warm-up is what it is made for.
+    momentum : float or schedule
+        Where gradients are taken between the point that descends and the mean, in (0, 1].
+    weight_decay : float or schedule
+        L2 penalty in the gradient: ``g = grad + weight_decay * p``.
+    warmup_steps : int
+        Steps in which the rate grows to `lr`, at least 0.
+    r : float
+        Exponent of the step in the weights of the mean, in [0, 5]: the larger, the less early steps count.
+    weight_lr_power : float
+        Exponent of the growing rate in these weights, in [0, 5].
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.schedule_free_sgd`. ``schedulefree.SGDScheduleFree``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.ScheduleFreeSGD(weights, lr=0.1)
+    >>> for _ in range(3):
+    ...     opt.step(2 * weights)
+    >>> with opt.averaged():
+    ...     print(weights.round(4))
+    [ 0.6459 -1.2917]
+    """
+
+    _inner = "momentum"
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1.0,
+        *,
+        momentum: float | Schedule = 0.9,
+        weight_decay: float | Schedule = 0.0,
+        warmup_steps: int = 0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            r=r,
+            weight_lr_power=weight_lr_power,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.SCHEDULE_FREE_SGD
+
+
+class ScheduleFreeAdamW(_ScheduleFree):
+    """Schedule-Free AdamW: an average in the place of momentum and of a falling rate.
+
+    Between steps the parameters are where gradients are taken; a model is evaluated with their mean, after `eval` or
+    within `averaged`. The formula is in `fastopt.kernels.schedule_free_adamw`.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate, or a callable of the number of steps done; a constant after the warm-up is what it is made for.
+    betas : pair of (float or schedule)
+        Where gradients are taken between the point that descends and the mean, in (0, 1), and the share of the second
+        moment that is kept, in [0, 1).
+    eps : float or schedule
+        Finite, >= 0.
+    weight_decay : float or schedule
+        Share of a parameter that goes at rate 1, finite, >= 0; it does not enter the moment.
+    warmup_steps : int
+        Steps in which the rate grows to `lr`, at least 0.
+    r : float
+        Exponent of the step in the weights of the mean, in [0, 5]: the larger, the less early steps count.
+    weight_lr_power : float
+        Exponent of the growing rate in these weights, in [0, 5].
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.schedule_free_adamw`. ``schedulefree.AdamWScheduleFree``,
+    ``keras.optimizers.ScheduleFreeAdamW``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = fastopt.ScheduleFreeAdamW(weights, lr=0.1, warmup_steps=10)
+    >>> for _ in range(3):
+    ...     opt.step(2 * weights)
+    >>> with opt.averaged():
+    ...     print(weights.round(4))
+    [ 0.9525 -1.9523]
+    """
+
+    _inner = "beta1"
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 2.5e-3,
+        *,
+        betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999),
+        eps: float | Schedule = 1e-8,
+        weight_decay: float | Schedule = 0.0,
+        warmup_steps: int = 0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        super().__init__(
+            params,
+            state,
+            steps,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            r=r,
+            weight_lr_power=weight_lr_power,
+        )
+
+    @staticmethod
+    def _rule(**_: Any) -> Rule:
+        return rules.SCHEDULE_FREE_ADAMW
+
+
+class Split(Optimizer):
+    """An optimizer that has put its parameters into groups of its own, and takes gradients in the structure of old."""
+
+    _kept = ("_split",)
+    _split: bool = True
+
+    def step(self, grads: Any, *, rows: Any = None, **options: Any) -> bool | None:
+        """Update the parameters in place; see `Optimizer.step`.
+
+        Parameters
+        ----------
+        grads, rows, **options
+            As in `Optimizer.step`, in the structure of the parameters as they were given.
+        """
+        if self._split:
+            grads = self._by_group(grads, "grads")
+            rows = None if rows is None else self._by_group(rows, "rows")
+        return super().step(grads, rows=rows, **options)
+
+    def add_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with hyper-parameters of their own, to those that were given as groups.
+
+        Parameters
+        ----------
+        group : mapping
+            See `Optimizer.add_group`.
+
+        Raises
+        ------
+        RuntimeError
+            The parameters were not given as groups.
+        """
+        if self._split:
+            raise RuntimeError("add_group: expected parameters that were given as groups, got a tree that was split")
+        super().add_group(group)
+
+    def _by_group(self, tree: Any, what: str) -> list[dict[str, Any]]:
+        given = named(Tree(tree, what), what)
+        expected = [name for group in self.groups for name in group.names]
+        if given.keys() != set(expected):
+            missing = [name for name in expected if name not in given]
+            unknown = [name for name in given if name not in expected]
+            raise ValueError(f"{what}: expected the structure of params, got missing {missing} and unknown {unknown}")
+        return [{name: given[name] for name in group.names} for group in self.groups]
+
+
+class Muon(Split):
+    """Muon for matrices: momentum whose singular values are all brought near 1; AdamW for everything else.
+
+    Arrays of two axes are matrices, all others are updated by AdamW with the same rate and weight decay. What is a
+    matrix and should be AdamW's all the same, as embeddings and the last layer, is a group with ``"adamw": True``, and
+    then every array is in a group: the others without that key are Muon's, and have to be matrices. The formula is in
+    `fastopt.kernels.muon`; the products are those of NumPy's BLAS, and their last bits are its affair.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, updated in place; see `Optimizer`.
+    lr : float or schedule
+        Learning rate of both, or a callable of the number of steps done; that of AdamW fits because of `match_rms`.
+    weight_decay : float or schedule
+        Share of a parameter that goes at rate 1, decoupled, finite, >= 0.
+    momentum : float or schedule
+        Share of Muon's average that is kept, in [0, 1].
+    nesterov : bool
+        Look ahead along the average.
+    ns_coefficients : three of float
+        Coefficients of the Newton-Schulz steps.
+    ns_steps : int
+        Number of Newton-Schulz steps, at least 0.
+    ns_eps : float
+        Smallest norm that a matrix is divided by before them, finite, >= 0.
+    match_rms : bool
+        Scale updates to the size of AdamW's, ``0.2 * sqrt(max(rows, columns))``; else
+        ``sqrt(max(1, rows / columns))``, PyTorch's default, which asks for a rate of its own.
+    betas, eps
+        AdamW's, as in `AdamW`.
+    state, steps
+        State arrays and steps to go on from; see `Optimizer`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or hyper-parameter does not fit; the message names it.
+
+    References
+    ----------
+    See `fastopt.kernels.muon`. ``torch.optim.Muon``, ``keras.optimizers.Muon``.
+
+    Examples
+    --------
+    >>> import fastopt, numpy as np
+    >>> weight, bias = np.eye(2), np.zeros(2)
+    >>> opt = fastopt.Muon([weight, bias], lr=0.1, weight_decay=0.0)
+    >>> opt.step([np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([1.0, -1.0])])
+    >>> weight.round(2), bias.round(2)
+    (array([[0.98, 0.  ],
+           [0.  , 0.97]]), array([-0.1,  0.1]))
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        *,
+        weight_decay: float | Schedule = 0.1,
+        momentum: float | Schedule = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        ns_steps: int = 5,
+        ns_eps: float = 1e-7,
+        match_rms: bool = True,
+        betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.999),
+        eps: float | Schedule = 1e-8,
+        state: Mapping[str, Any] | None = None,
+        steps: int = 0,
+    ) -> None:
+        params = taken_once(params)
+        self._split = not is_grouped(params)
+        super().__init__(
+            self._split_by_shape(params) if self._split else params,
+            state,
+            steps,
+            lr=lr,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            nesterov=nesterov,
+            ns_coefficients=ns_coefficients,
+            ns_steps=ns_steps,
+            ns_eps=ns_eps,
+            match_rms=match_rms,
+            betas=betas,
+            eps=eps,
+            eps_hat=False,
+            decoupled=True,
+            adamw=False,
+        )
+        self.params = params
+        self._check_matrices()
+
+    def _check_matrices(self) -> None:
+        for group in self.groups:
+            for param, suffix in zip(group.params, group.suffixes, strict=True):
+                if group.rule.layerwise:
+                    check_matrix(param, "params" + suffix)
+
+    @staticmethod
+    def _split_by_shape(params: Any) -> list[dict[str, Any]]:
+        """Return the groups of matrices and of the rest, each with the names that they have in the state."""
+        leaves = named(Tree(params, "params"), "params")
+        matrices = {name: leaf for name, leaf in leaves.items() if np.ndim(leaf) == 2}
+        others = {name: leaf for name, leaf in leaves.items() if name not in matrices}
+        groups = [{"params": matrices, "adamw": False}, {"params": others, "adamw": True}]
+        return [group for group in groups if group["params"]]
+
+    @staticmethod
+    def _rule(adamw: bool, **_: Any) -> Rule:
+        return rules.ADAM if adamw else rules.MUON
 
 
 class Rprop(Optimizer):

@@ -8,6 +8,8 @@ from cython cimport floating as real
 cdef extern from "<math.h>" nogil:
     float sqrtf(float x)
     double sqrt_of_double "sqrt"(double x)
+    double exp(double x)  # of scalars alone, as is log
+    double log(double x)
 
 
 cdef inline real sqrt(real x) noexcept nogil:

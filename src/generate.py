@@ -21,7 +21,7 @@ x: parameter, gradient, state arrays; c: scalars, computed in float64 and cast o
 that makes scalars returns False where its twin in Python raises an error.
 """
 
-from arithmetic cimport clip, maximum, nonnegative, sign, sqrt
+from arithmetic cimport clip, exp, log, maximum, nonnegative, sign, sqrt
 from gradient cimport fill_gradients
 from norm cimport sum_of_block
 from rule cimport add_rule, table_t
@@ -58,6 +58,9 @@ def generate(source: str) -> str:
     for name, function in functions.items():
         if name.endswith("_scalars"):
             pieces.append(_scalars(function, lines))
+            continue
+        if name.startswith("_"):
+            pieces.append(_helper(function, lines))
             continue
         scalars = functions[_name_of_scalars(name, functions)]
         pieces += [_loop(function, lines, real) for real in ("float", "double")]
@@ -111,6 +114,15 @@ def _loop(function: ast.FunctionDef, lines: list[str], real: str) -> str:
         f"    _{function.name}_{real}(n, {given}, c)",
     ]
     return "\n".join(loop) + "\n\n\n" + "\n".join(entry)
+
+
+def _helper(function: ast.FunctionDef, lines: list[str]) -> str:
+    """Return a function that those of scalars call."""
+    arguments = ", ".join(f"double {argument.arg}" for argument in function.args.args)
+    head = f"cdef double {function.name}({arguments}) noexcept nogil:"
+    return "\n".join(
+        [head, *_filled("    cdef double ", _locals(function)), *lines[function.lineno : function.end_lineno]]
+    )
 
 
 def _scalars(function: ast.FunctionDef, lines: list[str]) -> str:

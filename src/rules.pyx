@@ -6,7 +6,7 @@ x: parameter, gradient, state arrays; c: scalars, computed in float64 and cast o
 that makes scalars returns False where its twin in Python raises an error.
 """
 
-from arithmetic cimport clip, maximum, nonnegative, sign, sqrt
+from arithmetic cimport clip, exp, log, maximum, nonnegative, sign, sqrt
 from gradient cimport fill_gradients
 from norm cimport sum_of_block
 from rule cimport add_rule, table_t
@@ -156,6 +156,104 @@ cdef void momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogi
     _momentum_double(n, a[0], a[1], a[2], c)
 
 
+cdef bint sign_sgd_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], momentum = h[1], weight_decay = h[2], decoupled = h[3], grad_scale = h[4], clip_value = h[5]
+    cdef double decay, keep
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    if momentum:
+        return False
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = decay
+    c[3] = keep
+    c[4] = lr
+    return True
+
+
+cdef inline void _sign_sgd_float(
+    Py_ssize_t n, floats p, floats g, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], lr = <float>c[4]
+    cdef float grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] = keep * p[i] - lr * sign(grad)
+
+
+cdef void sign_sgd_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _sign_sgd_float(n, a[0], a[1], c)
+
+
+cdef inline void _sign_sgd_double(
+    Py_ssize_t n, doubles p, doubles g, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], lr = <double>c[4]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] = keep * p[i] - lr * sign(grad)
+
+
+cdef void sign_sgd_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _sign_sgd_double(n, a[0], a[1], c)
+
+
+cdef bint signum_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], momentum = h[1], weight_decay = h[2], decoupled = h[3], grad_scale = h[4], clip_value = h[5]
+    cdef double decay, keep
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = decay
+    c[3] = keep
+    c[4] = momentum
+    c[5] = 1.0 - momentum
+    c[6] = lr
+    return True
+
+
+cdef inline void _signum_float(
+    Py_ssize_t n, floats p, floats g, floats b, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], mu = <float>c[4]
+    cdef float a = <float>c[5], lr = <float>c[6]
+    cdef float grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        b[i] = mu * b[i] + a * grad
+        p[i] = keep * p[i] - lr * sign(b[i])
+
+
+cdef void signum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _signum_float(n, a[0], a[1], a[2], c)
+
+
+cdef inline void _signum_double(
+    Py_ssize_t n, doubles p, doubles g, doubles b, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], mu = <double>c[4]
+    cdef double a = <double>c[5], lr = <double>c[6]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        b[i] = mu * b[i] + a * grad
+        p[i] = keep * p[i] - lr * sign(b[i])
+
+
+cdef void signum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _signum_double(n, a[0], a[1], a[2], c)
+
+
 cdef bint adagrad_scalars(const double *h, double *c) noexcept nogil:
     cdef double lr = h[0], lr_decay = h[1], eps = h[2], eps_in_sqrt = h[3], weight_decay = h[4], decoupled = h[5]
     cdef double grad_scale = h[6], clip_value = h[7], step = h[8]
@@ -209,6 +307,65 @@ cdef inline void _adagrad_double(
 cdef void adagrad_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
     _adagrad_double(n, a[0], a[1], a[2], c)
+
+
+cdef bint ftrl_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], l1 = h[1], l2 = h[2], l2_shrinkage = h[3], beta = h[4], weight_decay = h[5]
+    cdef double grad_scale = h[6], clip_value = h[7]
+    cdef double keep
+    if not lr:
+        return False
+    keep = 1.0 - lr * weight_decay
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = 2.0 * l2_shrinkage
+    c[3] = keep
+    c[4] = 1.0 / lr
+    c[5] = l1
+    c[6] = 2.0 * l2 + beta / lr
+    return True
+
+
+cdef inline void _ftrl_float(
+    Py_ssize_t n, floats p, floats g, floats s, floats z, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], per_lr = <float>c[4]
+    cdef float l1 = <float>c[5], l2 = <float>c[6]
+    cdef float grad, held, before
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit)
+        held = keep * p[i]
+        before = sqrt(s[i])
+        s[i] += grad * grad
+        z[i] += grad + decay * held - per_lr * (sqrt(s[i]) - before) * held
+        p[i] = (clip(z[i], l1) - z[i]) / (per_lr * sqrt(s[i]) + l2)
+
+
+cdef void ftrl_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _ftrl_float(n, a[0], a[1], a[2], a[3], c)
+
+
+cdef inline void _ftrl_double(
+    Py_ssize_t n, doubles p, doubles g, doubles s, doubles z, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3]
+    cdef double per_lr = <double>c[4], l1 = <double>c[5], l2 = <double>c[6]
+    cdef double grad, held, before
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit)
+        held = keep * p[i]
+        before = sqrt(s[i])
+        s[i] += grad * grad
+        z[i] += grad + decay * held - per_lr * (sqrt(s[i]) - before) * held
+        p[i] = (clip(z[i], l1) - z[i]) / (per_lr * sqrt(s[i]) + l2)
+
+
+cdef void ftrl_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _ftrl_double(n, a[0], a[1], a[2], a[3], c)
 
 
 cdef bint rmsprop_scalars(const double *h, double *c) noexcept nogil:
@@ -819,6 +976,331 @@ cdef void adadelta_double(void **x, Py_ssize_t n, const double *c) noexcept nogi
     _adadelta_double(n, a[0], a[1], a[2], a[3], c)
 
 
+cdef bint ademamix_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], beta1 = h[1], beta2 = h[2], beta3 = h[3], mixing = h[4], mixing_warmup = h[5]
+    cdef double beta3_warmup = h[6], eps = h[7], weight_decay = h[8], decoupled = h[9], grad_scale = h[10]
+    cdef double clip_value = h[11], step = h[12]
+    cdef double slow, weight, correction, rate, decay, keep, done, first, a1, a2, a3
+    slow = beta3
+    if step < beta3_warmup and beta3 > 0.0:
+        # 1 / log(beta), about the number of steps that a gradient counts, goes in a straight line from beta1 to beta3.
+        done = step / beta3_warmup
+        first = (1.0 - done) / log(beta1) if beta1 > 0.0 else 0.0
+        slow = exp(1.0 / (first + done / log(beta3)))
+        slow = beta3 if slow > beta3 else slow
+    weight = mixing * step / mixing_warmup if step < mixing_warmup else mixing
+    # As in `adam_scalars`, the corrections go into the rates and epsilon.
+    correction = sqrt(1.0 - beta2**step)
+    rate = lr * correction / (1.0 - beta1**step)
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    a1, a2, a3 = 1.0 - beta1, 1.0 - beta2, 1.0 - slow
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = decay
+    c[3] = keep
+    c[4] = a1
+    c[5] = a2
+    c[6] = a3
+    c[7] = rate
+    c[8] = lr * correction * weight
+    c[9] = eps * correction
+    return True
+
+
+cdef inline void _ademamix_float(
+    Py_ssize_t n, floats p, floats g, floats m, floats w, floats v, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
+    cdef float a2 = <float>c[5], a3 = <float>c[6], c1 = <float>c[7], c2 = <float>c[8], eps = <float>c[9]
+    cdef float grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        w[i] += a3 * (grad - w[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - (c1 * m[i] + c2 * w[i]) / (sqrt(v[i]) + eps)
+
+
+cdef void ademamix_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _ademamix_float(n, a[0], a[1], a[2], a[3], a[4], c)
+
+
+cdef inline void _ademamix_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, doubles w, doubles v, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
+    cdef double a2 = <double>c[5], a3 = <double>c[6], c1 = <double>c[7], c2 = <double>c[8], eps = <double>c[9]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        w[i] += a3 * (grad - w[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - (c1 * m[i] + c2 * w[i]) / (sqrt(v[i]) + eps)
+
+
+cdef void ademamix_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _ademamix_double(n, a[0], a[1], a[2], a[3], a[4], c)
+
+
+cdef bint adopt_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], beta1 = h[1], beta2 = h[2], eps = h[3], clipped = h[4], weight_decay = h[5], decoupled = h[6]
+    cdef double grad_scale = h[7], clip_value = h[8], step = h[9]
+    cdef double decay, keep, most
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    if step == 1:  # the first gradient is where the second moment begins, and moves nothing
+        c[0] = grad_scale
+        c[1] = clip_value
+        c[2] = decay
+        c[3] = 1.0
+        c[4] = 0.0
+        c[5] = 1.0
+        c[6] = eps
+        c[7] = 0.0
+        c[8] = 0.0
+        return True
+    most = (step - 1.0) ** 0.25 if clipped else 1e300 * 1e300
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = decay
+    c[3] = keep
+    c[4] = 1.0 - beta1
+    c[5] = 1.0 - beta2
+    c[6] = eps
+    c[7] = most
+    c[8] = lr
+    return True
+
+
+cdef inline void _adopt_float(
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
+    cdef float a2 = <float>c[5], eps = <float>c[6], most = <float>c[7], lr = <float>c[8]
+    cdef float grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (clip(grad / maximum(sqrt(v[i]), eps), most) - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - lr * m[i]
+
+
+cdef void adopt_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _adopt_float(n, a[0], a[1], a[2], a[3], c)
+
+
+cdef inline void _adopt_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
+    cdef double a2 = <double>c[5], eps = <double>c[6], most = <double>c[7], lr = <double>c[8]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (clip(grad / maximum(sqrt(v[i]), eps), most) - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - lr * m[i]
+
+
+cdef void adopt_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _adopt_double(n, a[0], a[1], a[2], a[3], c)
+
+
+cdef double _power_sum(double n, double s) noexcept nogil:
+    cdef double total, k, slope
+    # 1**s + 2**s + ... + n**s, s >= 0: sixteen terms, and the rest by the formula of Euler and Maclaurin.
+    total = 0.0
+    k = 0.0
+    while k < n and k < 16.0:
+        k += 1.0
+        total += k**s
+    if n > 16.0:
+        total += (n ** (s + 1.0) - 16.0 ** (s + 1.0)) / (s + 1.0) + (n**s - 16.0**s) / 2.0
+        slope = s / 12.0
+        total += slope * (n ** (s - 1.0) - 16.0 ** (s - 1.0))
+        slope *= -(s - 1.0) * (s - 2.0) / 60.0
+        total += slope * (n ** (s - 3.0) - 16.0 ** (s - 3.0))
+        slope *= -(s - 3.0) * (s - 4.0) / 42.0
+        total += slope * (n ** (s - 5.0) - 16.0 ** (s - 5.0))
+    return total
+
+
+cdef double _mean_share(double step, double warmup_steps, double r, double power) noexcept nogil:
+    cdef double total
+    # The share of the newest point in a mean of all, weighted by step**r * min(1, step / warmup_steps)**power.
+    if step <= warmup_steps:
+        return step ** (r + power) / _power_sum(step, r + power)
+    total = _power_sum(step, r)
+    if warmup_steps > 0:
+        total += _power_sum(warmup_steps, r + power) / warmup_steps**power - _power_sum(warmup_steps, r)
+    return step**r / total
+
+
+cdef bint schedule_free_sgd_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], momentum = h[1], warmup_steps = h[2], r = h[3], weight_lr_power = h[4], weight_decay = h[5]
+    cdef double grad_scale = h[6], clip_value = h[7], step = h[8]
+    cdef double rate, average
+    if not momentum:
+        return False
+    rate = lr * step / warmup_steps if step < warmup_steps else lr
+    average = _mean_share(step, warmup_steps, r, weight_lr_power)
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = weight_decay
+    c[3] = average
+    c[4] = rate * (1.0 - momentum * (1.0 - average))
+    c[5] = rate
+    return True
+
+
+cdef inline void _schedule_free_sgd_float(
+    Py_ssize_t n, floats p, floats g, floats z, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], k = <float>c[3], share = <float>c[4]
+    cdef float lr = <float>c[5]
+    cdef float grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] += k * (z[i] - p[i]) - share * grad
+        z[i] -= lr * grad
+
+
+cdef void schedule_free_sgd_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _schedule_free_sgd_float(n, a[0], a[1], a[2], c)
+
+
+cdef inline void _schedule_free_sgd_double(
+    Py_ssize_t n, doubles p, doubles g, doubles z, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], k = <double>c[3], share = <double>c[4]
+    cdef double lr = <double>c[5]
+    cdef double grad
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] += k * (z[i] - p[i]) - share * grad
+        z[i] -= lr * grad
+
+
+cdef void schedule_free_sgd_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _schedule_free_sgd_double(n, a[0], a[1], a[2], c)
+
+
+cdef bint schedule_free_adamw_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], beta1 = h[1], beta2 = h[2], warmup_steps = h[3], r = h[4], weight_lr_power = h[5], eps = h[6]
+    cdef double weight_decay = h[7], grad_scale = h[8], clip_value = h[9], step = h[10]
+    cdef double rate, average, correction, share
+    if not beta1:
+        return False
+    rate = lr * step / warmup_steps if step < warmup_steps else lr
+    average = _mean_share(step, warmup_steps, r, weight_lr_power)
+    correction = sqrt(1.0 - beta2**step)
+    share = rate * (1.0 - beta1 * (1.0 - average))
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = weight_decay
+    c[3] = average
+    c[4] = 1.0 - beta2
+    c[5] = correction
+    c[6] = eps * correction
+    c[7] = share
+    c[8] = rate
+    return True
+
+
+cdef inline void _schedule_free_adamw_float(
+    Py_ssize_t n, floats p, floats g, floats v, floats z, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], k = <float>c[3], a2 = <float>c[4]
+    cdef float r = <float>c[5], eps = <float>c[6], share = <float>c[7], lr = <float>c[8]
+    cdef float grad, move
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit)
+        v[i] += a2 * (grad * grad - v[i])
+        move = r * grad / (sqrt(v[i]) + eps) + decay * p[i]
+        p[i] += k * (z[i] - p[i]) - share * move
+        z[i] -= lr * move
+
+
+cdef void schedule_free_adamw_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _schedule_free_adamw_float(n, a[0], a[1], a[2], a[3], c)
+
+
+cdef inline void _schedule_free_adamw_double(
+    Py_ssize_t n, doubles p, doubles g, doubles v, doubles z, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], k = <double>c[3], a2 = <double>c[4]
+    cdef double r = <double>c[5], eps = <double>c[6], share = <double>c[7], lr = <double>c[8]
+    cdef double grad, move
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit)
+        v[i] += a2 * (grad * grad - v[i])
+        move = r * grad / (sqrt(v[i]) + eps) + decay * p[i]
+        p[i] += k * (z[i] - p[i]) - share * move
+        z[i] -= lr * move
+
+
+cdef void schedule_free_adamw_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _schedule_free_adamw_double(n, a[0], a[1], a[2], a[3], c)
+
+
+cdef bint muon_scalars(const double *h, double *c) noexcept nogil:
+    cdef double lr = h[0], momentum = h[1], weight_decay = h[9], grad_scale = h[10], clip_value = h[11]
+    c[0] = grad_scale
+    c[1] = clip_value
+    c[2] = 1.0 - lr * weight_decay
+    c[3] = 1.0 - momentum
+    c[4] = lr
+    return True
+
+
+cdef inline void _muon_float(
+    Py_ssize_t n, floats p, floats g, floats b, floats u, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], keep = <float>c[2], a = <float>c[3], lr = <float>c[4]
+    cdef Py_ssize_t i
+    for i in range(n):
+        b[i] += a * (clip(scale * g[i], limit) - b[i])
+        p[i] = keep * p[i] - lr * u[i]  # u comes from the new b: fastopt/kernels/_layerwise.py
+
+
+cdef void muon_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _muon_float(n, a[0], a[1], a[2], a[3], c)
+
+
+cdef inline void _muon_double(
+    Py_ssize_t n, doubles p, doubles g, doubles b, doubles u, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], keep = <double>c[2], a = <double>c[3], lr = <double>c[4]
+    cdef Py_ssize_t i
+    for i in range(n):
+        b[i] += a * (clip(scale * g[i], limit) - b[i])
+        p[i] = keep * p[i] - lr * u[i]  # u comes from the new b: fastopt/kernels/_layerwise.py
+
+
+cdef void muon_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _muon_double(n, a[0], a[1], a[2], a[3], c)
+
+
 cdef bint rprop_scalars(const double *h, double *c) noexcept nogil:
     cdef double eta_minus = h[0], eta_plus = h[1], step_size_min = h[2], step_size_max = h[3], grad_scale = h[4]
     cdef double clip_value = h[5]
@@ -899,8 +1381,20 @@ cdef public void fill "FASTOPT_RULES"(void *to_fill) noexcept nogil:
         momentum_scalars, 3, 8, 10,
     )
     add_rule(
+        table, b"sign_sgd", sign_sgd_float, sign_sgd_double,
+        sign_sgd_scalars, 2, 5, 7,
+    )
+    add_rule(
+        table, b"signum", signum_float, signum_double,
+        signum_scalars, 3, 7, 7,
+    )
+    add_rule(
         table, b"adagrad", adagrad_float, adagrad_double,
         adagrad_scalars, 3, 7, 9,
+    )
+    add_rule(
+        table, b"ftrl", ftrl_float, ftrl_double,
+        ftrl_scalars, 4, 7, 9,
     )
     add_rule(
         table, b"rmsprop", rmsprop_float, rmsprop_double,
@@ -945,6 +1439,26 @@ cdef public void fill "FASTOPT_RULES"(void *to_fill) noexcept nogil:
     add_rule(
         table, b"adadelta", adadelta_float, adadelta_double,
         adadelta_scalars, 4, 7, 8,
+    )
+    add_rule(
+        table, b"ademamix", ademamix_float, ademamix_double,
+        ademamix_scalars, 5, 10, 13,
+    )
+    add_rule(
+        table, b"adopt", adopt_float, adopt_double,
+        adopt_scalars, 4, 9, 10,
+    )
+    add_rule(
+        table, b"schedule_free_sgd", schedule_free_sgd_float, schedule_free_sgd_double,
+        schedule_free_sgd_scalars, 3, 6, 9,
+    )
+    add_rule(
+        table, b"schedule_free_adamw", schedule_free_adamw_float, schedule_free_adamw_double,
+        schedule_free_adamw_scalars, 4, 9, 11,
+    )
+    add_rule(
+        table, b"muon", muon_float, muon_double,
+        muon_scalars, 4, 5, 13,
     )
     add_rule(
         table, b"rprop", rprop_float, rprop_double,

@@ -20,6 +20,13 @@ References
 - Liu et al.: "On the variance of the adaptive learning rate and beyond", ICLR 2020, algorithm 2.
 - Zeiler: "ADADELTA", 2012, algorithm 1.
 - Igel, Huesken: "Improving the Rprop learning algorithm", 2000, iRprop-.
+- Bernstein et al.: "signSGD", ICML 2018, algorithms 1 (one worker) and 2.
+- McMahan et al.: "Ad click prediction", KDD 2013, algorithm 1, with the penalties of Keras.
+- Pagliardini, Ablin, Grangier: "The AdEMAMix optimizer", ICLR 2025, algorithm 1 and equation 6.
+- Taniguchi et al.: "ADOPT", NeurIPS 2024, algorithm 2.
+- Defazio et al.: "The road less scheduled", NeurIPS 2024, equations 3-5 and algorithm 1.
+- You et al.: "Large batch optimization for deep learning", ICLR 2020, algorithm 2.
+- Jordan et al.: "Muon", 2024; Liu et al.: "Muon is scalable for LLM training", 2025.
 """
 
 import numpy as np
@@ -310,6 +317,228 @@ def adadelta(
     return {"param": param - lr * u, "square_avg": s, "acc_delta": rho * acc_delta + (1 - rho) * u**2}
 
 
+def sign_sgd(
+    param,
+    grad,
+    momentum_buffer=None,
+    *,
+    lr,
+    momentum=0.0,
+    weight_decay=0.0,
+    decoupled=False,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    if momentum_buffer is None:
+        return {"param": param - lr * np.sign(g)}
+    buffer = momentum * momentum_buffer + (1 - momentum) * g
+    return {"param": param - lr * np.sign(buffer), "momentum_buffer": buffer}
+
+
+def ftrl(
+    param,
+    grad,
+    accumulator,
+    linear,
+    *,
+    lr=1e-3,
+    l1=0.0,
+    l2=0.0,
+    l2_shrinkage=0.0,
+    beta=0.0,
+    weight_decay=0.0,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    """Per-coordinate FTRL-Proximal: the closed form of the minimum, element by element."""
+    param = param - lr * weight_decay * param
+    g = np.clip(grad_scale * grad, -clip_value, clip_value)
+    n = accumulator + g**2
+    sigma = (np.sqrt(n) - np.sqrt(accumulator)) / lr
+    z = linear + g + 2 * l2_shrinkage * param - sigma * param
+    at_rest = np.abs(z) <= l1
+    new = -(z - np.sign(z) * l1) / ((beta + np.sqrt(n)) / lr + 2 * l2)
+    return {"param": np.where(at_rest, 0.0, new), "accumulator": n, "linear": z}
+
+
+def ademamix(
+    param,
+    grad,
+    exp_avg,
+    exp_avg_slow,
+    exp_avg_sq,
+    *,
+    step,
+    lr=1e-3,
+    beta1=0.9,
+    beta2=0.999,
+    beta3=0.9999,
+    mixing=5.0,
+    mixing_warmup=0,
+    beta3_warmup=0,
+    eps=1e-8,
+    weight_decay=0.0,
+    decoupled=False,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    alpha = min(step * mixing / mixing_warmup, mixing) if mixing_warmup else mixing
+    if step < beta3_warmup:
+        t, start, end = step / beta3_warmup, np.log(beta1), np.log(beta3)
+        beta3 = min(np.exp(start * end / ((1 - t) * end + t * start)), beta3)
+    m = beta1 * exp_avg + (1 - beta1) * g
+    slow = beta3 * exp_avg_slow + (1 - beta3) * g
+    v = beta2 * exp_avg_sq + (1 - beta2) * g**2
+    move = lr * (m / (1 - beta1**step) + alpha * slow) / (np.sqrt(v / (1 - beta2**step)) + eps)
+    return {"param": param - move, "exp_avg": m, "exp_avg_slow": slow, "exp_avg_sq": v}
+
+
+def adopt(
+    param,
+    grad,
+    exp_avg,
+    exp_avg_sq,
+    *,
+    step,
+    lr=1e-3,
+    beta1=0.9,
+    beta2=0.9999,
+    eps=1e-6,
+    clipped=True,
+    weight_decay=0.0,
+    decoupled=False,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    if step == 1:
+        g = _gradient(param, grad, 0.0 if decoupled else weight_decay, grad_scale, clip_value)
+        return {"param": param, "exp_avg": exp_avg, "exp_avg_sq": g**2}
+    param, weight_decay = _decayed(param, lr, weight_decay, decoupled)
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    normed = g / np.maximum(np.sqrt(exp_avg_sq), eps)
+    if clipped:
+        normed = np.clip(normed, -((step - 1) ** 0.25), (step - 1) ** 0.25)
+    m = beta1 * exp_avg + (1 - beta1) * normed
+    return {"param": param - lr * m, "exp_avg": m, "exp_avg_sq": beta2 * exp_avg_sq + (1 - beta2) * g**2}
+
+
+def _schedule_free(param, direction, z, step, lr, inner, warmup_steps, r, power):
+    """One step of y and z, through the mean x between them, whose weights are those of the rates of the warm-up."""
+    steps = np.arange(max(1.0, step - 10_000_000), step + 1)  # more are not to be summed up, and then r is 0
+    warmed = np.minimum(1, steps / max(warmup_steps, 1))
+    weights = steps**r * warmed**power
+    average = weights[-1] / (weights.sum() + (steps[0] - 1))
+    lr = lr * warmed[-1]
+    x = (param - (1 - inner) * z) / inner
+    z = z - lr * direction
+    x = (1 - average) * x + average * z
+    return (1 - inner) * z + inner * x, z
+
+
+def schedule_free_sgd(
+    param,
+    grad,
+    z,
+    *,
+    step,
+    lr=1.0,
+    momentum=0.9,
+    warmup_steps=0,
+    r=0.0,
+    weight_lr_power=2.0,
+    weight_decay=0.0,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    g = _gradient(param, grad, weight_decay, grad_scale, clip_value)
+    y, z = _schedule_free(param, g, z, step, lr, momentum, warmup_steps, r, weight_lr_power)
+    return {"param": y, "z": z}
+
+
+def schedule_free_adamw(
+    param,
+    grad,
+    exp_avg_sq,
+    z,
+    *,
+    step,
+    lr=2.5e-3,
+    beta1=0.9,
+    beta2=0.999,
+    warmup_steps=0,
+    r=0.0,
+    weight_lr_power=2.0,
+    eps=1e-8,
+    weight_decay=0.0,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    g = np.clip(grad_scale * grad, -clip_value, clip_value)
+    v = beta2 * exp_avg_sq + (1 - beta2) * g**2
+    direction = g / (np.sqrt(v / (1 - beta2**step)) + eps) + weight_decay * param
+    y, z = _schedule_free(param, direction, z, step, lr, beta1, warmup_steps, r, weight_lr_power)
+    return {"param": y, "exp_avg_sq": v, "z": z}
+
+
+def lamb(
+    param,
+    grad,
+    exp_avg,
+    exp_avg_sq,
+    *,
+    step,
+    lr=1e-3,
+    beta1=0.9,
+    beta2=0.999,
+    eps=1e-6,
+    weight_decay=0.0,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    g = np.clip(grad_scale * grad, -clip_value, clip_value)
+    m = beta1 * exp_avg + (1 - beta1) * g
+    v = beta2 * exp_avg_sq + (1 - beta2) * g**2
+    u = m / (1 - beta1**step) / (np.sqrt(v / (1 - beta2**step)) + eps) + weight_decay * param
+    norm, size = (np.sqrt((np.longdouble(array) ** 2).sum()) for array in (param, u))
+    ratio = float(norm / size) if norm > 0 and size > 0 else 1.0
+    return {"param": param - lr * ratio * u, "exp_avg": m, "exp_avg_sq": v}
+
+
+def muon(
+    param,
+    grad,
+    momentum_buffer,
+    *,
+    lr=1e-3,
+    momentum=0.95,
+    nesterov=True,
+    ns_coefficients=(3.4445, -4.775, 2.0315),
+    ns_steps=5,
+    ns_eps=1e-7,
+    match_rms=False,
+    weight_decay=0.1,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
+    """Newton-Schulz steps act on each singular value by itself, so they are made on these."""
+    g = np.clip(grad_scale * grad, -clip_value, clip_value)
+    b = momentum * momentum_buffer + (1 - momentum) * g
+    x = momentum * b + (1 - momentum) * g if nesterov else b
+    left, values, right = np.linalg.svd(x, full_matrices=False)
+    values = values / max(np.sqrt((values**2).sum()), ns_eps)
+    a, b3, b5 = ns_coefficients
+    for _ in range(ns_steps):
+        values = a * values + b3 * values**3 + b5 * values**5
+    rows, columns = param.shape
+    size = 0.2 * np.sqrt(max(rows, columns)) if match_rms else np.sqrt(max(1, rows / max(columns, 1)))
+    update = (left * values) @ right
+    return {"param": param - lr * weight_decay * param - lr * size * update, "momentum_buffer": b}
+
+
 def rprop(
     param,
     grad,
@@ -370,7 +599,10 @@ class _Optimizer:
 
     def __init__(self, params, states):
         self.params = [np.array(p, np.float64) for p in params]
-        self.states = [{name: np.full_like(p, start) for name, start in states.items()} for p in self.params]
+        self.states = [
+            {name: p.copy() if start == "param" else np.full_like(p, start) for name, start in states.items()}
+            for p in self.params
+        ]
         self.steps = 0
 
     def step(self, grads, **options):
@@ -570,6 +802,148 @@ class Adadelta(_Optimizer):
 
     def hyper(self, step, **values):
         return values
+
+
+class SignSGD(_Optimizer):
+    rule = staticmethod(sign_sgd)
+
+    def __init__(self, params, lr=1e-4, momentum=0.0, weight_decay=0.0, decoupled=False):
+        plain = not callable(momentum) and momentum == 0
+        super().__init__(params, {} if plain else {"momentum_buffer": 0.0})
+        self.options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "decoupled": decoupled}
+
+    def hyper(self, step, **values):
+        return values
+
+
+class FTRL(_Optimizer):
+    rule = staticmethod(ftrl)
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        l1=0.0,
+        l2=0.0,
+        l2_shrinkage=0.0,
+        beta=0.0,
+        initial_accumulator_value=0.1,
+        weight_decay=0.0,
+    ):
+        super().__init__(params, {"accumulator": initial_accumulator_value, "linear": 0.0})
+        self.options = {"lr": lr, "l1": l1, "l2": l2, "l2_shrinkage": l2_shrinkage, "beta": beta}
+        self.options |= {"weight_decay": weight_decay}
+
+    def hyper(self, step, **values):
+        return values
+
+
+class AdEMAMix(_Optimizer):
+    rule = staticmethod(ademamix)
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        betas=(0.9, 0.999, 0.9999),
+        mixing=5.0,
+        mixing_warmup=0,
+        beta3_warmup=0,
+        eps=1e-8,
+        weight_decay=0.0,
+        decoupled=False,
+    ):
+        super().__init__(params, {"exp_avg": 0.0, "exp_avg_slow": 0.0, "exp_avg_sq": 0.0})
+        self.options = {"lr": lr, "betas": betas, "mixing": mixing, "mixing_warmup": mixing_warmup, "eps": eps}
+        self.options |= {"beta3_warmup": beta3_warmup, "weight_decay": weight_decay, "decoupled": decoupled}
+
+    def hyper(self, step, betas, **values):
+        return values | {"step": step + 1, "beta1": betas[0], "beta2": betas[1], "beta3": betas[2]}
+
+
+class ADOPT(_Counted):
+    rule = staticmethod(adopt)
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.9999), eps=1e-6, clipped=True, weight_decay=0.0, decoupled=False):
+        super().__init__(params, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
+        self.options = {"lr": lr, "betas": betas, "eps": eps, "clipped": clipped}
+        self.options |= {"weight_decay": weight_decay, "decoupled": decoupled}
+
+
+class LAMB(_Counted):
+    rule = staticmethod(lamb)
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0):
+        super().__init__(params, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
+        self.options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+
+
+class Muon(_Optimizer):
+    """Matrices by Muon, the rest by AdamW."""
+
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        weight_decay=0.1,
+        momentum=0.95,
+        nesterov=True,
+        ns_coefficients=(3.4445, -4.775, 2.0315),
+        ns_steps=5,
+        ns_eps=1e-7,
+        match_rms=True,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+    ):
+        super().__init__(params, {})
+        for param, states in zip(self.params, self.states, strict=True):
+            names = ("momentum_buffer",) if param.ndim == 2 else ("exp_avg", "exp_avg_sq")
+            states |= {name: np.zeros_like(param) for name in names}
+        self.options = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov}
+        self.options |= {"ns_coefficients": ns_coefficients, "ns_steps": ns_steps, "ns_eps": ns_eps}
+        self.options |= {"match_rms": match_rms, "betas": betas, "eps": eps}
+
+    def hyper(self, step, **values):
+        return values | {"step": step + 1}
+
+    @staticmethod
+    def rule(param, grad, *, step, betas, eps, lr, weight_decay, grad_scale=1.0, clip_value=np.inf, **states_and_own):
+        common = {"lr": lr, "weight_decay": weight_decay, "grad_scale": grad_scale, "clip_value": clip_value}
+        if param.ndim == 2:
+            return muon(param, grad, **states_and_own, **common)
+        states = {name: states_and_own[name] for name in ("exp_avg", "exp_avg_sq")}
+        return adamw(param, grad, **states, step=step, beta1=betas[0], beta2=betas[1], eps=eps, **common)
+
+
+class ScheduleFreeSGD(_Optimizer):
+    rule = staticmethod(schedule_free_sgd)
+
+    def __init__(self, params, lr=1.0, momentum=0.9, weight_decay=0.0, warmup_steps=0, r=0.0, weight_lr_power=2.0):
+        super().__init__(params, {"z": "param"})
+        self.options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        self.options |= {"warmup_steps": warmup_steps, "r": r, "weight_lr_power": weight_lr_power}
+
+    def hyper(self, step, **values):
+        return values | {"step": step + 1}
+
+
+class ScheduleFreeAdamW(_Counted):
+    rule = staticmethod(schedule_free_adamw)
+
+    def __init__(
+        self,
+        params,
+        lr=2.5e-3,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
+        warmup_steps=0,
+        r=0.0,
+        weight_lr_power=2.0,
+    ):
+        super().__init__(params, {"exp_avg_sq": 0.0, "z": "param"})
+        self.options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        self.options |= {"warmup_steps": warmup_steps, "r": r, "weight_lr_power": weight_lr_power}
 
 
 class Rprop(_Optimizer):

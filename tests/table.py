@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import oracle
 
-_POSITIVE = {"sum", "square_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "acc_delta", "step_size"}
+_POSITIVE = {"sum", "square_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "acc_delta", "step_size", "accumulator"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class Rule:
     def _arguments(self, kind, required):
         parameters = list(inspect.signature(self.oracle).parameters.values())[2:]
         return tuple(p.name for p in parameters if p.kind is kind and (p.default is p.empty) == required)
+
+    @property
+    def layerwise(self):
+        """Whether the update of an element depends on its whole tensor."""
+        return self.name == "lamb"
 
     @cached_property
     def states(self):
@@ -113,14 +118,22 @@ _NOT_NEGATIVE = ((0.125, 0.5, 0.0), (-1e-3, math.nan, math.inf, -math.inf), _NOT
 _FRACTION = ((0.25, 0.5, 0.0), (-0.1, 1.0, 1.5, math.nan, math.inf), _NOT_NUMBERS)
 _SHARE = ((0.25, 0.5, 0.0, 1.0), (-0.1, 1.001, math.nan, -math.inf), _NOT_NUMBERS)
 _SWITCH = ((False, True), (), (0, 1.0, "True", None))
+_COUNT = ((3, 7, 0), (-1, 2**63), ("1", None, 1.5, math.nan, True))
+_EXPONENT = ((0.75, 2.0, 0.0, 5.0), (-0.1, 5.1, math.nan, math.inf), (*_NOT_NUMBERS, True))
+_ANY = ((-1.5, 2.0, 0.0), (math.nan, math.inf, -math.inf), _NOT_NUMBERS)
 
 HYPER_PARAMETERS = {
+    "adamw": _SWITCH,
     "alpha": _FRACTION,
     "amsgrad": _SWITCH,
+    "beta": _NOT_NEGATIVE,
     "beta1": _FRACTION,
     "beta2": _FRACTION,
+    "beta3": _FRACTION,
+    "beta3_warmup": _COUNT,
     "centered": _SWITCH,
     "clip_value": ((0.0, 0.5, math.inf), (-1e-3, math.nan, -math.inf), _NOT_NUMBERS),
+    "clipped": _SWITCH,
     "dampening": _SHARE,
     "decoupled": _SWITCH,
     "eps": _NOT_NEGATIVE,
@@ -131,17 +144,31 @@ HYPER_PARAMETERS = {
     "eta_plus": ((1.25, 2.0), (1.0, 0.5, math.nan, math.inf), _NOT_NUMBERS),
     "grad_scale": ((-1.5, 0.0, 2.0), (math.nan, math.inf, -math.inf), _NOT_NUMBERS),
     "initial_accumulator_value": _NOT_NEGATIVE,
+    "l1": _NOT_NEGATIVE,
+    "l2": _NOT_NEGATIVE,
+    "l2_shrinkage": _NOT_NEGATIVE,
     "lr": _NOT_NEGATIVE,
     "lr_decay": _NOT_NEGATIVE,
     "lr_in_velocity": _SWITCH,
+    "match_rms": _SWITCH,
+    "mixing": _NOT_NEGATIVE,
+    "mixing_warmup": _COUNT,
     "momentum": _SHARE,
     "momentum_decay": _NOT_NEGATIVE,
     "nesterov": _SWITCH,
+    "ns_coefficient1": _ANY,
+    "ns_coefficient2": _ANY,
+    "ns_coefficient3": _ANY,
+    "ns_eps": _NOT_NEGATIVE,
+    "ns_steps": _COUNT,
+    "r": _EXPONENT,
     "rho": _FRACTION,
     "step": ((1, 7, 2**40), (0, -1, 2**63), ("1", None, 1.5, math.nan, True)),
     "step_size_max": ((25.0, 100.0), (-1e-3, math.nan, math.inf), _NOT_NUMBERS),
     "step_size_min": _NOT_NEGATIVE,
+    "warmup_steps": _COUNT,
     "weight_decay": _NOT_NEGATIVE,
+    "weight_lr_power": _EXPONENT,
 }
 """For every name of a hyper-parameter: values that are taken (two ordinary ones, then its bounds), values out of range,
 values of a wrong type."""
@@ -389,7 +416,116 @@ RPROP = Rule(
         _worked({"step_size_min": 3}, grad=-5, param=(4, 4), prev=(1, 0), step_size=(2, 3)),
     ),
 )
-RULES = (SGD, MOMENTUM, ADAGRAD, RMSPROP, ADAM, ADAMW, LION, ADAMAX, NADAM, RADAM, ADADELTA, RPROP)
+SIGN_SGD = Rule(
+    oracle.sign_sgd,
+    (
+        _worked({"lr": 0.5}, grad=-3, param=(4, 4.5)),
+        # -7 + 2 * 4 = 1
+        _worked({"lr": 0.5, "weight_decay": 2}, grad=-7, param=(4, 3.5)),
+        # 0.75 * 4 - 0.25 * 8 = 1
+        _worked({"lr": 0.5, "momentum": 0.75}, grad=-8, param=(4, 3.5), momentum_buffer=(4, 1)),
+    ),
+)
+FTRL = Rule(
+    oracle.ftrl,
+    (
+        # n = 9 + 16, sigma = (5 - 3) / 0.5 = 4, z = 1 + 4 - 4 * 2 = -3; (3 - 1) / (5 / 0.5)
+        _worked({"lr": 0.5, "l1": 1}, grad=4, param=(2, 0.2), accumulator=(9, 25), linear=(1, -3)),
+        # the same z is within the bound
+        _worked({"lr": 0.5, "l1": 3}, grad=4, param=(2, 0), accumulator=(9, 25), linear=(1, -3)),
+        # z = 1 + 4 + 2 * 0.25 * 2 - 8 = -2; 2 / (10 + 2 * 4 + 1 / 0.5)
+        _worked(
+            {"lr": 0.5, "l2": 4, "l2_shrinkage": 0.25, "beta": 1},
+            grad=4,
+            param=(2, 0.1),
+            accumulator=(9, 25),
+            linear=(1, -2),
+        ),
+        # 4 - 0.5 * 1 * 4 = 2 before all else
+        _worked({"lr": 0.5, "l1": 1, "weight_decay": 1}, grad=4, param=(4, 0.2), accumulator=(9, 25), linear=(1, -3)),
+    ),
+)
+_MIXED = {"step": 1, "lr": 0.5, "beta1": 0.5, "beta2": 0.75, "beta3": 0.75, "mixing": 2, "eps": 4}
+ADEMAMIX = Rule(
+    oracle.ademamix,
+    (
+        # m^ = 12, v^ = 144; 4 - 0.5 * (12 + 2 * 3) / (12 + 4)
+        _worked(_MIXED, grad=12, param=(4, 3.4375), exp_avg=(0, 6), exp_avg_slow=(0, 3), exp_avg_sq=(0, 36)),
+        # half the mixing after half its warm-up: 4 - 0.5 * (12 + 3) / 16
+        _worked(
+            _MIXED | {"mixing_warmup": 2},
+            grad=12,
+            param=(4, 3.53125),
+            exp_avg=(0, 6),
+            exp_avg_slow=(0, 3),
+            exp_avg_sq=(0, 36),
+        ),
+        # 1/log2 of the share is -1/4 at the start and -7/4 at the end, -1 between: 0.5; 4 - 0.5 * (12 + 2 * 6) / 16
+        _worked(
+            _MIXED | {"beta1": 0.0625, "beta3": 2 ** (-4 / 7), "beta3_warmup": 2},
+            grad=12,
+            param=(4, 3.25),
+            exp_avg=(0, 11.25),
+            exp_avg_slow=(0, 6),
+            exp_avg_sq=(0, 36),
+        ),
+    ),
+)
+_ADOPTED = {"step": 17, "lr": 0.5, "beta1": 0.5, "beta2": 0.75}
+ADOPT = Rule(
+    oracle.adopt,
+    (
+        # the first step: the square alone
+        _worked(_ADOPTED | {"step": 1}, grad=4, param=(3, 3), exp_avg=(0, 0), exp_avg_sq=(0, 16)),
+        # 12 / 2 = 6, bounded by the fourth root of 16; 0.5 * 4 + 0.5 * 2; 5 - 0.5 * 3
+        _worked(_ADOPTED, grad=12, param=(5, 3.5), exp_avg=(4, 3), exp_avg_sq=(4, 39)),
+        _worked(_ADOPTED | {"clipped": False}, grad=12, param=(5, 2.5), exp_avg=(4, 5), exp_avg_sq=(4, 39)),
+        # 12 / 8
+        _worked(_ADOPTED | {"eps": 8}, grad=12, param=(5, 3.625), exp_avg=(4, 2.75), exp_avg_sq=(4, 39)),
+    ),
+)
+_FREE = {"step": 4, "lr": 0.5, "momentum": 0.5}
+SCHEDULE_FREE_SGD = Rule(
+    oracle.schedule_free_sgd,
+    (
+        # x = 4 between y = 6 and z = 8; z = 8 - 2, x = 0.75 * 4 + 0.25 * 6 = 4.5; halfway between them
+        _worked(_FREE, grad=4, param=(6, 5.25), z=(8, 6)),
+        # steps 1 and 2 of 4 weigh 1/16 and 4/16, so c = 0.8; half the rate: z = 7, x = 0.2 * 4 + 0.8 * 7 = 6.4
+        _worked(_FREE | {"step": 2, "warmup_steps": 4}, grad=4, param=(6, 6.7), z=(8, 7)),
+        # 1 + 2 + 3 + 4: c = 0.4, x = 0.6 * 4 + 0.4 * 6 = 4.8
+        _worked(_FREE | {"r": 1}, grad=4, param=(6, 5.4), z=(8, 6)),
+        # 4 = -2 + 1 * 6
+        _worked(_FREE | {"weight_decay": 1}, grad=-2, param=(6, 5.25), z=(8, 6)),
+    ),
+)
+SCHEDULE_FREE_ADAMW = Rule(
+    oracle.schedule_free_adamw,
+    (
+        # v^ = 144, 12 / (12 + 4) + 0.25 * 6 = 2.25; z = 8 - 4.5, and x is z at the first step
+        _worked(
+            {"step": 1, "lr": 2, "beta1": 0.5, "beta2": 0.75, "eps": 4, "weight_decay": 0.25},
+            grad=12,
+            param=(6, 3.5),
+            exp_avg_sq=(0, 36),
+            z=(8, 3.5),
+        ),
+    ),
+)
+_LAYER = {"step": 1, "lr": 0.5, "beta1": 0.5, "beta2": 0.75, "eps": 4}
+LAMB = Rule(
+    oracle.lamb,
+    (
+        # 12 / (12 + 4) + 0.0625 * 4 = 1, and a norm of 4: 4 - 0.5 * 4 / 1 * 1
+        _worked(_LAYER | {"weight_decay": 0.0625}, grad=12, param=(4, 2), exp_avg=(0, 6), exp_avg_sq=(0, 36)),
+        # a norm of 0: at the rate itself
+        _worked(_LAYER, grad=12, param=(0, -0.375), exp_avg=(0, 6), exp_avg_sq=(0, 36)),
+    ),
+)
+RULES = (
+    *(SGD, MOMENTUM, SIGN_SGD, ADAGRAD, FTRL, RMSPROP, ADAM, ADAMW, LION, ADAMAX, NADAM, RADAM, ADADELTA, RPROP),
+    *(ADEMAMIX, ADOPT, SCHEDULE_FREE_SGD, SCHEDULE_FREE_ADAMW, LAMB),
+)
+"""All but Muon, which takes matrices alone: tests/test_muon.py."""
 HAND_WORKED = tuple((rule, *worked) for rule in RULES for worked in rule.hand_worked)
 
 _DECAY = {"weight_decay": 0.3, "grad_scale": -0.7, "clip_value": 0.8}
@@ -527,6 +663,51 @@ CASES = (
     Case(ADADELTA, "paper", {"lr": 0.5, "rho": 0.95, "eps": 1e-2}),
     Case(ADADELTA, "decay", {"lr": 0.5} | _DECAY),
     Case(ADADELTA, "decoupled", {"lr": 0.5, "decoupled": True} | _DECAY),
+    Case(SIGN_SGD, "plain", {"lr": 0.1}),
+    Case(SIGN_SGD, "decay", {"lr": 0.1} | _DECAY | {"clip_value": 0.1}),
+    Case(SIGN_SGD, "decoupled", {"lr": 0.1, "decoupled": True} | _DECAY, unseen=("clip_value",)),
+    Case(SIGN_SGD, "momentum", {"lr": 0.1, "momentum": 0.9}, ("momentum_buffer",)),
+    Case(
+        SIGN_SGD, "momentum, decoupled", {"lr": 0.1, "momentum": 0.5, "decoupled": True} | _DECAY, ("momentum_buffer",)
+    ),
+    Case(FTRL, "defaults", {"lr": 0.1}),
+    Case(FTRL, "penalties", {"lr": 0.1, "l1": 0.5, "l2": 0.3, "l2_shrinkage": 0.2, "beta": 0.4}),
+    Case(FTRL, "decay", {"lr": 0.1} | _DECAY),
+    Case(ADEMAMIX, "defaults", {"lr": 0.1}, (), _count),
+    Case(
+        ADEMAMIX,
+        "betas",
+        {"lr": 0.1, "beta1": 0.5, "beta2": 0.9, "beta3": 0.95, "mixing": 2.0, "eps": 1e-2},
+        (),
+        _count,
+    ),
+    Case(ADEMAMIX, "warm-up", {"lr": 0.1, "mixing_warmup": 7, "beta3_warmup": 9}, (), _count),
+    Case(ADEMAMIX, "decay", {"lr": 0.1} | _DECAY, (), _count),
+    Case(ADEMAMIX, "decoupled", {"lr": 0.1, "decoupled": True} | _DECAY, (), _count),
+    Case(ADEMAMIX, "late", {"lr": 0.1, "mixing_warmup": 7}, (), _count_late, unseen=("mixing_warmup",)),
+    Case(ADOPT, "defaults", {"lr": 0.1}, (), _count_after_ten),
+    Case(ADOPT, "betas", {"lr": 0.1, "beta1": 0.5, "beta2": 0.9, "eps": 0.7}, (), _count_after_ten),
+    Case(ADOPT, "not clipped", {"lr": 0.1, "clipped": False}, (), _count_after_ten),
+    Case(ADOPT, "early", {"lr": 0.1}, (), lambda step: {"step": step + 1}),
+    Case(ADOPT, "decay", {"lr": 0.1} | _DECAY, (), _count_after_ten),
+    Case(ADOPT, "decoupled", {"lr": 0.1, "decoupled": True} | _DECAY, (), _count_after_ten),
+    *(
+        Case(rule, name, {"lr": 0.1} | options, (), lambda step: {"step": step + 2})
+        for rule, inner in ((SCHEDULE_FREE_SGD, "momentum"), (SCHEDULE_FREE_ADAMW, "beta1"))
+        for name, options in {
+            "plain": {},
+            "inner": {inner: 0.6},
+            "warm-up": {"warmup_steps": 5, "r": 0.75, "weight_lr_power": 1.5},
+            "after a warm-up": {"warmup_steps": 2, "r": 0.5},
+            "decay": _DECAY,
+        }.items()
+    ),
+    Case(SCHEDULE_FREE_SGD, "whole", {"lr": 0.1, "momentum": 1.0}, (), _count),
+    Case(SCHEDULE_FREE_SGD, "late", {"lr": 0.1, "warmup_steps": 100, "r": 0.75}, (), _count_late),
+    Case(SCHEDULE_FREE_ADAMW, "eps", {"lr": 0.1, "eps": 1e-2, "beta2": 0.9}, (), _count),
+    Case(LAMB, "defaults", {"lr": 0.1}, (), _count),
+    Case(LAMB, "betas", {"lr": 0.1, "beta1": 0.5, "beta2": 0.9, "eps": 1e-2}, (), _count),
+    Case(LAMB, "decay", {"lr": 0.1} | _DECAY, (), _count),
     Case(RPROP, "defaults", {}),
     Case(RPROP, "etas", {"eta_minus": 0.3, "eta_plus": 1.7}),
     Case(RPROP, "bounds", {"step_size_min": 0.5, "step_size_max": 1.0}),
@@ -553,6 +734,10 @@ class OptimizerCase:
     def changeable(self):
         """A hyper-parameter that may change between steps: the rate, unless the state was made with it."""
         return "eta_plus" if self.name == "Rprop" else "lr"
+
+    @property
+    def layerwise(self):
+        return self.name == "LAMB"
 
     def __str__(self):
         kept = ", ".join(f"{key}={value}" for key, value in self.options.items())
@@ -665,6 +850,27 @@ OPTIMIZERS = (
     OptimizerCase("Adadelta", {"lr": 0.5, "weight_decay": 0.3, "decoupled": True}),
     _peer("Rprop"),
     OptimizerCase("Rprop", {"lr": 0.1, "eta_minus": 0.3, "eta_plus": 1.7, "step_size_max": 1.0}),
+    OptimizerCase("SignSGD", {"lr": 0.01}),
+    OptimizerCase("SignSGD", {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.3, "decoupled": True}),
+    OptimizerCase("FTRL", {"lr": 0.1}),
+    OptimizerCase("FTRL", {"lr": 0.1, "l1": 0.5, "l2": 0.3, "initial_accumulator_value": 0.5}),
+    OptimizerCase("FTRL", {"lr": 0.1, "l2_shrinkage": 0.2, "beta": 0.4, "weight_decay": 0.3}),
+    OptimizerCase("AdEMAMix", {}),
+    OptimizerCase("AdEMAMix", {"lr": 0.1, "betas": (0.8, 0.9, 0.95), "mixing": 2.0, "eps": 1e-2, "weight_decay": 0.3}),
+    OptimizerCase(
+        "AdEMAMix", {"lr": 0.1, "mixing_warmup": 5, "beta3_warmup": 7, "weight_decay": 0.3, "decoupled": True}
+    ),
+    OptimizerCase("ADOPT", {"lr": 0.1}),
+    OptimizerCase("ADOPT", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-2, "clipped": False, "weight_decay": 0.3}),
+    OptimizerCase("ADOPT", {"lr": 0.1, "weight_decay": 0.3, "decoupled": True}),
+    OptimizerCase("ScheduleFreeSGD", {"lr": 0.1}),
+    OptimizerCase("ScheduleFreeSGD", {"lr": 0.1, "momentum": 0.6, "warmup_steps": 4, "weight_decay": 0.3}),
+    OptimizerCase("ScheduleFreeSGD", {"lr": 0.1, "warmup_steps": 4, "r": 0.75, "weight_lr_power": 1.0}),
+    OptimizerCase("ScheduleFreeAdamW", {"lr": 0.1}),
+    OptimizerCase("ScheduleFreeAdamW", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.3}),
+    OptimizerCase("ScheduleFreeAdamW", {"lr": 0.1, "warmup_steps": 4, "r": 0.75, "weight_lr_power": 1.0}),
+    OptimizerCase("LAMB", {"lr": 0.1}),
+    OptimizerCase("LAMB", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.3}),
     OptimizerCase("Lion", {}),
     OptimizerCase("Lion", {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.3}),
 )

@@ -6,17 +6,20 @@ import numpy as np
 import oracle
 import pytest
 from backends import using
-from harness import DTYPES, LAYOUTS, Frozen, assert_close, assert_same_bits, each_dtype, each_variant, listed, update
+from harness import DTYPES, LAYOUTS, Frozen, assert_close, assert_same_bits, each_dtype, listed, update
 from hypothesis import given
 from hypothesis import strategies as st
 from optimizer_harness import build
-from optimizer_harness import each_variant as each_optimizer
+from table import OPTIMIZER_VARIANTS, VARIANTS
 
 import fastopt
 from fastopt import kernels
 from fastopt.kernels import _backend
 
 TABLE = (40, 7)
+
+each_variant = pytest.mark.parametrize("case", [case for case in VARIANTS if not case.rule.layerwise], ids=str)
+each_optimizer = pytest.mark.parametrize("case", [case for case in OPTIMIZER_VARIANTS if not case.layerwise], ids=str)
 
 
 def touched(case, shape, rows, dtype, seed=0):
@@ -199,6 +202,15 @@ def test_optimizers_of_tables_and_layers(case):
     for one, two in zip((table, layer), alone, strict=True):
         assert_same_bits(one, two)
     assert opt.steps == 4
+
+
+def test_rows_are_refused_where_an_update_depends_on_the_whole_table():
+    table = np.ones(TABLE)
+    opt = fastopt.LAMB(table)
+    with pytest.raises(ValueError, match=r"^rows: expected None, since an update of LAMB depends on whole tensors"):
+        opt.step(np.ones((2, 7)), rows=[1, 2])
+    assert (table == 1).all()
+    assert opt.steps == 0
 
 
 def test_rows_of_groups_with_missing_gradients():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastopt.kernels import _backend, loops
-from fastopt.kernels.rules import ADAM, CHECKS, PER_CALL, RULES, Rule
+from fastopt.kernels.rules import ADAM, CHECKS, LAMB, PER_CALL, RULES, Rule
 
 SRC = Path(__file__).parents[1] / "src"
 
@@ -23,8 +23,9 @@ def test_the_compiled_rules_are_made_from_the_loops():
 
 def test_every_loop_is_the_loop_of_one_rule():
     functions = {name for name, value in vars(loops).items() if callable(value) and not name.endswith("_scalars")}
+    functions -= {name for name in functions if name.startswith("_")}
     assert functions == {rule.name for rule in RULES}
-    assert len(RULES) == len(functions)
+    assert sorted(functions) == sorted(rule.name for rule in RULES if rule is not LAMB)  # whose loop is Adam's
 
 
 def few(lr, grad_scale, clip_value, step):
@@ -66,7 +67,8 @@ def test_kernels_compiled_from_other_loops_are_refused(monkeypatch):
 def test_scalars_are_made_from_checked_values(rule):
     """Whatever passes the condition for plain values is what passes the checks, and the result is the same."""
     names = (*rule.hyper_parameters, *PER_CALL)
-    ordinary = {"boolean": True, "integer": 1, "real": 0.0}
+    typical = 0.5 if rule.name in ("ftrl", "schedule_free_sgd", "schedule_free_adamw") else 0.0  # 0 does not go there
+    ordinary = {"boolean": True, "integer": 1, "real": typical}
     plain = {
         name: max(low, ordinary[kind]) if kind == "real" else ordinary[kind]
         for name, (kind, low, _) in zip(names, rule.ranges, strict=True)

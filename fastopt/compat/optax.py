@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from fastopt._checks import boolean
 from fastopt._groups import is_grouped
-from fastopt._trees import Tree, taken_once
+from fastopt._trees import Tree, named, taken_once
 from fastopt.compat._arguments import expect, number, refuse
 from fastopt.kernels.rules import CHECKS
 from fastopt.optimizers import (
@@ -30,6 +30,7 @@ from fastopt.optimizers import (
     RAdam,
     RMSprop,
     Schedule,
+    Split,
 )
 
 __all__ = [
@@ -695,42 +696,20 @@ def adadelta(
     )
 
 
-class _Masked(Optimizer):
-    """What adds a mask: parameters in groups, each a mapping of names, and gradients in the structure of old."""
-
-    def step(self, grads: Any, **options: Any) -> bool | None:
-        """Update the parameters in place; see `Optimizer.step`."""
-        given = _named(Tree(grads, "grads"), "grads")
-        expected = [name for group in self.groups for name in group.names]
-        if given.keys() != set(expected):
-            missing = [name for name in expected if name not in given]
-            unknown = [name for name in given if name not in expected]
-            raise ValueError(f"grads: expected the structure of params, got missing {missing} and unknown {unknown}")
-        return super().step([{name: given[name] for name in group.names} for group in self.groups], **options)
-
-
-class _MaskedAdamW(_Masked, AdamW):
+class _MaskedAdamW(Split, AdamW):
     pass
 
 
-class _MaskedLion(_Masked, Lion):
+class _MaskedLion(Split, Lion):
     pass
 
 
-class _MaskedAdamax(_Masked, Adamax):
+class _MaskedAdamax(Split, Adamax):
     pass
 
 
-class _MaskedAdadelta(_Masked, Adadelta):
+class _MaskedAdadelta(Split, Adadelta):
     pass
-
-
-def _named(tree: Tree, what: str) -> dict[str, Any]:
-    """Return the leaves of a tree by the names that they have in the state of an optimizer."""
-    names = [".".join(map(str, path)) for path in tree.paths]
-    if len(set(names)) < len(names):
-        raise ValueError(f"{what}: expected distinct names, got {sorted(n for n in set(names) if names.count(n) > 1)}")
-    return dict(zip(names, tree.leaves, strict=True))
 
 
 def _masked(plain: Callable[..., Opt], masked: Callable[..., Opt], params: Any, mask: Mask, **settings: Any) -> Opt:
@@ -746,9 +725,9 @@ def _masked(plain: Callable[..., Opt], masked: Callable[..., Opt], params: Any, 
     chosen = _choices(mask(params) if callable(mask) else mask, tree)
     if all(chosen) or not any(chosen):
         return plain(params, **settings | ({} if all(chosen) else {"weight_decay": 0.0}))
-    named = _named(tree, "params")
+    leaves = named(tree, "params")
     decaying, others = (
-        {name: param for (name, param), own in zip(named.items(), chosen, strict=True) if own is kind}
+        {name: param for (name, param), own in zip(leaves.items(), chosen, strict=True) if own is kind}
         for kind in (True, False)
     )
     return masked([{"params": decaying}, {"params": others, "weight_decay": 0.0}], **settings)

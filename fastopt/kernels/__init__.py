@@ -60,15 +60,23 @@ __all__ = [
     "adam",
     "adamax",
     "adamw",
+    "ademamix",
+    "adopt",
     "clip_grad_norm",
+    "ftrl",
+    "lamb",
     "lion",
     "momentum",
+    "muon",
     "nadam",
     "radam",
     "rmsprop",
     "rowwise_adagrad",
     "rprop",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
     "sgd",
+    "sign_sgd",
 ]
 
 Arrays = Array | Sequence[Array]
@@ -218,6 +226,75 @@ def momentum(
         apply_carefully(rule, arrays, values, cast_grads, rows)
 
 
+def sign_sgd(
+    param: Arrays,
+    grad: Arrays,
+    momentum_buffer: Arrays | None = None,
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """SignSGD: every element moves by the rate, against the sign of its gradient; Signum where its array is given.
+
+    ::
+
+        p -= lr * sign(g)                        # without momentum_buffer
+
+        b = momentum * b + (1 - momentum) * g    # with momentum_buffer
+        p -= lr * sign(b)
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    momentum_buffer : like `param`, optional
+        Moving average b of the gradient; zeros before the first step.
+    lr : float
+        Learning rate, finite, >= 0.
+    momentum : float
+        Share of the average that is kept, in [0, 1]; other than 0 it needs `momentum_buffer`.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    J. Bernstein et al., "signSGD: Compressed Optimisation for Non-Convex Problems", 2018, arXiv 1802.04434,
+    algorithms 1 and 2. ``optax.sign_sgd``, ``optax.signum``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad = np.array([1.0, 2.0]), np.array([3.0, -4.0])
+    >>> kernels.sign_sgd(param, grad, lr=0.1)
+    >>> param
+    array([0.9, 2.1])
+    """
+    values = (lr, momentum, weight_decay, decoupled, grad_scale, clip_value, 1)
+    rule = rules.SIGN_SGD if momentum_buffer is None else rules.SIGNUM
+    arrays = (param, grad) if momentum_buffer is None else (param, grad, momentum_buffer)
+    careful = rows is not None or not (cast_grads is False or cast_grads is True)
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
 def adagrad(
     param: Arrays,
     grad: Arrays,
@@ -283,6 +360,84 @@ def adagrad(
     arrays, no_lr_decay = (param, grad, sum), 0.0
     values = (lr, no_lr_decay, eps, eps_in_sqrt, weight_decay, decoupled, grad_scale, clip_value, 1)
     rule = rules.ADAGRAD
+    careful = rows is not None or not (cast_grads is False or cast_grads is True)
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def ftrl(
+    param: Arrays,
+    grad: Arrays,
+    accumulator: Arrays,
+    linear: Arrays,
+    *,
+    lr: float = 1e-3,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    l2_shrinkage: float = 0.0,
+    beta: float = 0.0,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """FTRL-Proximal: AdaGrad's rates, for sparse models: `l1` makes parameters exactly zero.
+
+    ::
+
+        s_new = s + g**2
+        z += g + 2 * l2_shrinkage * p - (sqrt(s_new) - sqrt(s)) / lr * p
+        p = (clip(z, l1) - z) / (sqrt(s_new) / lr + 2 * l2 + beta / lr)
+        s = s_new
+
+    The weight decay is decoupled, ``p -= lr * weight_decay * p`` first: ``g = clip(grad_scale * grad, clip_value)``.
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    accumulator : like `param`
+        Sum s of squared gradients; before the first step 0.1 in Keras and TensorFlow 1. Where it is zero, and `l2` and
+        `beta` are, an element without a gradient becomes NaN.
+    linear : like `param`
+        The sum z of gradients and corrections; zeros before the first step.
+    lr : float
+        Learning rate, finite, > 0.
+    l1, l2 : float
+        Penalties on the absolute value and on the square of the parameter, finite, >= 0.
+    l2_shrinkage : float
+        Penalty on the square that acts through the gradient, finite, >= 0.
+    beta : float
+        As in the paper: it bounds the rate of the first steps, finite, >= 0.
+    weight_decay, grad_scale, clip_value : float
+        See above.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    H. B. McMahan et al., "Ad Click Prediction: a View from the Trenches", 2013, algorithm 1; the power of the rate is
+    -0.5. ``keras.optimizers.Ftrl``, ``tf.compat.v1.train.FtrlOptimizer``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, accumulator, linear = np.zeros(2), np.array([3.0, -0.5]), np.full(2, 0.1), np.zeros(2)
+    >>> kernels.ftrl(param, grad, accumulator, linear, lr=0.1, l1=1.0)
+    >>> param.round(4), linear
+    (array([-0.0663,  0.    ]), array([ 3. , -0.5]))
+    """
+    arrays, rule = (param, grad, accumulator, linear), rules.FTRL
+    values = (lr, l1, l2, l2_shrinkage, beta, weight_decay, grad_scale, clip_value, 1)
     careful = rows is not None or not (cast_grads is False or cast_grads is True)
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)
@@ -924,6 +1079,507 @@ def adadelta(
     careful = rows is not None or not (cast_grads is False or cast_grads is True)
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def ademamix(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg: Arrays,
+    exp_avg_slow: Arrays,
+    exp_avg_sq: Arrays,
+    *,
+    step: int | Sequence[int],
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    beta3: float = 0.9999,
+    mixing: float = 5.0,
+    mixing_warmup: int = 0,
+    beta3_warmup: int = 0,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """AdEMAMix: Adam with a second, slow average of the gradient, for trainings of very many steps.
+
+    ::
+
+        m = beta1 * m + (1 - beta1) * g
+        w = b3 * w + (1 - b3) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        p -= lr * (m_hat + a * w) / (sqrt(v_hat) + eps)
+
+        m_hat = m / (1 - beta1**step),   v_hat = v / (1 - beta2**step)
+        a = mixing * min(1, step / mixing_warmup)
+        1 / log(b3) = (1 - t) / log(beta1) + t / log(beta3),   t = min(1, step / beta3_warmup)
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    exp_avg, exp_avg_slow, exp_avg_sq : like `param`
+        Averages m and w of the gradient and v of its square; zeros before the first step.
+    step : int or sequence of int
+        Number of this step, counted from 1; for a list of tensors, one for each or one for all.
+    lr : float
+        Learning rate, finite, >= 0.
+    beta1, beta2, beta3 : float
+        Shares of m, v and w that are kept, in [0, 1).
+    mixing : float
+        Weight of the slow average, alpha in the paper, finite, >= 0.
+    mixing_warmup, beta3_warmup : int
+        Steps in which `mixing` grows from 0, and the share of the slow average from `beta1`; at least 0. The paper has
+        the number of all steps for both.
+    eps : float
+        Finite, >= 0.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    M. Pagliardini, P. Ablin and D. Grangier, "The AdEMAMix Optimizer: Better, Faster, Older", 2024, arXiv 2409.03137,
+    algorithm 1, with `decoupled`. ``optax.contrib.ademamix``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, (m, w, v) = np.array([1.0, 2.0]), np.array([3.0, -4.0]), np.zeros((3, 2))
+    >>> kernels.ademamix(param, grad, m, w, v, step=1, lr=0.1)
+    >>> param.round(5), w.round(5)
+    (array([0.89995, 2.10005]), array([ 0.0003, -0.0004]))
+    """
+    arrays, rule = (param, grad, exp_avg, exp_avg_slow, exp_avg_sq), rules.ADEMAMIX
+    own = (lr, beta1, beta2, beta3, mixing, mixing_warmup, beta3_warmup, eps, weight_decay, decoupled)
+    values = (*own, grad_scale, clip_value, step)
+    careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def adopt(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg: Arrays,
+    exp_avg_sq: Arrays,
+    *,
+    step: int | Sequence[int],
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.9999,
+    eps: float = 1e-6,
+    clipped: bool = True,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """ADOPT: Adam that divides by the second moment of the steps before, so that it converges with any `beta2`.
+
+    ::
+
+        v = g**2                                 # at step 1, which moves nothing
+
+        u = g / max(sqrt(v), eps)                # clipped: within plus and minus (step - 1)**0.25
+        m = beta1 * m + (1 - beta1) * u
+        v = beta2 * v + (1 - beta2) * g**2
+        p -= lr * m
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    exp_avg, exp_avg_sq : like `param`
+        Averages m and v; zeros before the first step.
+    step : int or sequence of int
+        Number of this step, counted from 1; for a list of tensors, one for each or one for all.
+    lr : float
+        Learning rate, finite, >= 0.
+    beta1, beta2 : float
+        Shares of the averages that are kept, in [0, 1).
+    eps : float
+        Finite, >= 0; above zero for elements without gradients.
+    clipped : bool
+        Whether to bound u, as the paper's later versions do.
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    decoupled : bool
+        Decay the parameter apart from the gradient: ``p -= lr * weight_decay * p`` first, and no decay in g.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    S. Taniguchi et al., "ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate", 2024, arXiv
+    2411.02853, algorithm 2. ``optax.contrib.adopt``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, exp_avg, exp_avg_sq = np.array([1.0, 2.0]), np.array([3.0, -4.0]), np.zeros(2), np.zeros(2)
+    >>> for step in (1, 2):
+    ...     kernels.adopt(param, grad, exp_avg, exp_avg_sq, step=step, lr=0.1)
+    >>> param, exp_avg_sq
+    (array([0.99, 2.01]), array([ 9., 16.]))
+    """
+    arrays, rule = (param, grad, exp_avg, exp_avg_sq), rules.ADOPT
+    values = (lr, beta1, beta2, eps, clipped, weight_decay, decoupled, grad_scale, clip_value, step)
+    careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def schedule_free_sgd(
+    param: Arrays,
+    grad: Arrays,
+    z: Arrays,
+    *,
+    step: int | Sequence[int],
+    lr: float = 1.0,
+    momentum: float = 0.9,
+    warmup_steps: int = 0,
+    r: float = 0.0,
+    weight_lr_power: float = 2.0,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """Schedule-Free SGD: gradient descent with an average in the place of a falling rate.
+
+    The parameter is the point y where gradients are taken, between z, which descends, and x, a mean of all z, which is
+    what a model is evaluated with. With ``y = (1 - momentum) * z + momentum * x``::
+
+        z -= lr * g                              # lr * min(1, step / warmup_steps)
+        x = (1 - c) * x + c * z                  # c = w[step] / (w[1] + ... + w[step])
+        w[t] = t**r * min(1, t / warmup_steps)**weight_lr_power
+
+    x is not kept, since ``x = y + (1 - 1 / momentum) * (z - y)``; the update is ::
+
+        p += c * (z - p) - lr * (1 - momentum * (1 - c)) * g
+        z -= lr * g
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    z : like `param`
+        The point that descends; before the first step what `param` is.
+    step : int or sequence of int
+        Number of this step, counted from 1; for a list of tensors, one for each or one for all.
+    warmup_steps : int
+        Steps in which the rate grows to `lr` in equal parts, at least 0.
+    r, weight_lr_power : float
+        Exponents of the weights of the mean x, in [0, 5].
+    lr : float
+        Learning rate, finite, >= 0.
+    momentum : float
+        Where gradients are taken between z and x, in (0, 1].
+    weight_decay, grad_scale, clip_value : float
+        ``g = clip(grad_scale * grad, clip_value) + weight_decay * param``.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    A. Defazio et al., "The Road Less Scheduled", 2024, arXiv 2405.15682, equations 3-5.
+    ``schedulefree.SGDScheduleFree``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param = np.array([1.0, -2.0])
+    >>> z = param.copy()
+    >>> for step in (1, 2):
+    ...     kernels.schedule_free_sgd(param, 2 * param, z, step=step, lr=0.1)
+    >>> param.round(4), z.round(4)
+    (array([ 0.712, -1.424]), array([ 0.64, -1.28]))
+    """
+    arrays, rule = (param, grad, z), rules.SCHEDULE_FREE_SGD
+    values = (lr, momentum, warmup_steps, r, weight_lr_power, weight_decay, grad_scale, clip_value, step)
+    careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def schedule_free_adamw(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg_sq: Arrays,
+    z: Arrays,
+    *,
+    step: int | Sequence[int],
+    lr: float = 2.5e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    warmup_steps: int = 0,
+    r: float = 0.0,
+    weight_lr_power: float = 2.0,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+    rows: Rows | None = None,
+) -> None:
+    """Schedule-Free AdamW: RMSProp's steps with an average in the place of momentum and of a falling rate.
+
+    ::
+
+        v = beta2 * v + (1 - beta2) * g**2
+        u = g / (sqrt(v / (1 - beta2**step)) + eps) + weight_decay * p
+        p += c * (z - p) - lr * (1 - beta1 * (1 - c)) * u
+        z -= lr * u
+
+    The parameter is the point y where gradients are taken; the model is evaluated at
+    ``x = p + (1 - 1 / beta1) * (z - p)``. See `schedule_free_sgd`, for c and the warm-up too.
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    exp_avg_sq : like `param`
+        Moving average v of the squared gradient; zeros before the first step.
+    z : like `param`
+        The point that descends; before the first step what `param` is.
+    step : int or sequence of int
+        Number of this step, counted from 1; for a list of tensors, one for each or one for all.
+    warmup_steps : int
+        Steps in which the rate grows to `lr` in equal parts, at least 0.
+    r, weight_lr_power : float
+        Exponents of the weights of the mean x, in [0, 5].
+    lr : float
+        Learning rate, finite, >= 0.
+    beta1 : float
+        Where gradients are taken between z and x, in (0, 1).
+    beta2 : float
+        Share of v that is kept, in [0, 1).
+    eps : float
+        Finite, >= 0.
+    weight_decay, grad_scale, clip_value : float
+        Decay, as above, and ``g = clip(grad_scale * grad, clip_value)``.
+    cast_grads, rows
+        For gradients of another type, and for those of some rows; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError, IndexError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    A. Defazio et al., "The Road Less Scheduled", 2024, arXiv 2405.15682, algorithm 1.
+    ``schedulefree.AdamWScheduleFree``, ``keras.optimizers.ScheduleFreeAdamW``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, exp_avg_sq = np.array([1.0, -2.0]), np.zeros(2)
+    >>> z = param.copy()
+    >>> for step in (1, 2):
+    ...     kernels.schedule_free_adamw(param, 2 * param, exp_avg_sq, z, step=step, lr=0.1)
+    >>> param.round(3), z.round(3)
+    (array([ 0.848, -1.846]), array([ 0.805, -1.803]))
+    """
+    arrays, rule = (param, grad, exp_avg_sq, z), rules.SCHEDULE_FREE_ADAMW
+    own = (lr, beta1, beta2, warmup_steps, r, weight_lr_power, eps, weight_decay)
+    values = (*own, grad_scale, clip_value, step)
+    careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
+    if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
+        apply_carefully(rule, arrays, values, cast_grads, rows)
+
+
+def lamb(
+    param: Arrays,
+    grad: Arrays,
+    exp_avg: Arrays,
+    exp_avg_sq: Arrays,
+    *,
+    step: int | Sequence[int],
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+) -> None:
+    """LAMB: AdamW with a rate for each array, in proportion to the norm of the array.
+
+    ::
+
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        u = m_hat / (sqrt(v_hat) + eps) + weight_decay * p
+        p -= lr * norm(p) / norm(u) * u          # lr * u, where one of the norms is 0
+
+    The norms are summed in float64 in a fixed order, as `clip_grad_norm` does it, in the order of memory for C- and for
+    F-contiguous arrays: any number of threads and any backend give the same bits.
+
+    Parameters
+    ----------
+    param : array or list of arrays, float32 or float64, any shape
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    exp_avg, exp_avg_sq : like `param`
+        Moments m and v; zeros before the first step.
+    step : int or sequence of int
+        Number of this step, counted from 1; for a list of tensors, one for each or one for all.
+    lr : float
+        Learning rate, finite, >= 0.
+    beta1, beta2 : float
+        Shares of the moments that are kept, in [0, 1).
+    eps : float
+        Finite, >= 0.
+    weight_decay, grad_scale, clip_value : float
+        Decay, as above, and ``g = clip(grad_scale * grad, clip_value)``.
+    cast_grads : bool
+        Whether gradients may be of another type; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    Y. You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", 2020, arXiv 1904.00962,
+    algorithm 2. ``keras.optimizers.Lamb``, ``optax.lamb``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, exp_avg, exp_avg_sq = np.array([3.0, 4.0]), np.array([3.0, -4.0]), np.zeros(2), np.zeros(2)
+    >>> kernels.lamb(param, grad, exp_avg, exp_avg_sq, step=1, lr=0.1)
+    >>> param.round(4)
+    array([2.6464, 4.3536])
+    """
+    values = (lr, beta1, beta2, eps, False, weight_decay, True, grad_scale, clip_value, step)
+    apply_carefully(rules.LAMB, (param, grad, exp_avg, exp_avg_sq), values, cast_grads)
+
+
+def muon(
+    param: Arrays,
+    grad: Arrays,
+    momentum_buffer: Arrays,
+    *,
+    lr: float = 1e-3,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+    ns_steps: int = 5,
+    ns_eps: float = 1e-7,
+    match_rms: bool = False,
+    weight_decay: float = 0.1,
+    grad_scale: float = 1.0,
+    clip_value: float = inf,
+    cast_grads: bool = False,
+) -> None:
+    """Muon: momentum of a matrix, whose singular values are all brought near 1.
+
+    ::
+
+        b = momentum * b + (1 - momentum) * g
+        x = momentum * b + (1 - momentum) * g    # nesterov, else b
+        x = x / max(norm(x), ns_eps)             # of the transpose, where there are more rows than columns
+        x = c1 * x + (c2 * a + c3 * a @ a) @ x,   a = x @ x.T      # ns_steps times
+        p -= lr * weight_decay * p
+        p -= lr * s * x,   s = sqrt(max(1, rows / columns))        # match_rms: 0.2 * sqrt(max(rows, columns))
+
+    The products are those of NumPy's BLAS: their last bits depend on it, and on its number of threads.
+
+    Parameters
+    ----------
+    param : matrix or list of matrices, float32 or float64
+        Updated in place.
+    grad : like `param`
+        Gradient of the loss with respect to `param`; only read.
+    momentum_buffer : like `param`
+        Moving average b of the gradient; zeros before the first step.
+    lr : float
+        Learning rate, finite, >= 0.
+    momentum : float
+        Share of the average that is kept, in [0, 1].
+    nesterov : bool
+        Look ahead along the average.
+    ns_coefficients : three of float
+        c1, c2 and c3 of the Newton-Schulz steps.
+    ns_steps : int
+        Number of Newton-Schulz steps, at least 0.
+    ns_eps : float
+        Finite, >= 0.
+    match_rms : bool
+        Scale the update to the size of AdamW's, so that its rate and decay fit.
+    weight_decay, grad_scale, clip_value : float
+        Decay, as above, and ``g = clip(grad_scale * grad, clip_value)``.
+    cast_grads : bool
+        Whether gradients may be of another type; see `fastopt.kernels`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        See `fastopt.kernels`; nothing is written then.
+
+    References
+    ----------
+    K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
+    https://kellerjordan.github.io/posts/muon/. `match_rms`: J. Liu et al., "Muon is Scalable for LLM Training", 2025,
+    arXiv 2502.16982. ``torch.optim.Muon``, which computes the products in bfloat16.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt import kernels
+    >>> param, grad, momentum_buffer = np.eye(2), np.array([[2.0, 0.0], [0.0, 1.0]]), np.zeros((2, 2))
+    >>> kernels.muon(param, grad, momentum_buffer, lr=0.1, weight_decay=0.0)
+    >>> param.round(3)
+    array([[0.931, 0.   ],
+           [0.   , 0.889]])
+    """
+    if not isinstance(ns_coefficients, list | tuple) or len(ns_coefficients) != 3:
+        raise TypeError(f"ns_coefficients: expected three numbers, got {ns_coefficients!r}")
+    own = (lr, momentum, nesterov, *ns_coefficients, ns_steps, ns_eps, match_rms, weight_decay)
+    apply_carefully(rules.MUON, (param, grad, momentum_buffer), (*own, grad_scale, clip_value, 1), cast_grads)
 
 
 def rprop(

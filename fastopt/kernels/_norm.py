@@ -121,8 +121,7 @@ def _norm(arrays: tuple[Array, ...]) -> float:
     blocks = -(-size // BLOCK)
 
     def sums(start: int, stop: int) -> list[float]:
-        found: list[float] | None = _backend.active.sums_of_squares(arrays, start, stop)
-        return found if found is not None else list(_sums_of_squares(arrays, start, stop))
+        return sums_of_squares(arrays, start, stop)
 
     shares = _threads.share_out(sums, blocks, grain=1) if size >= _threads.MIN_SIZE else [sums(0, blocks)]
     total = _add(block for share in shares for block in share)
@@ -138,6 +137,12 @@ def _norm(arrays: tuple[Array, ...]) -> float:
         return ldexp(scaled, exponent)
     except OverflowError:  # no float is that large
         return inf
+
+
+def sums_of_squares(arrays: tuple[Array, ...], start: int, stop: int) -> list[float]:
+    """Return the sum of squares of each block from `start` up to `stop`."""
+    found: list[float] | None = _backend.active.sums_of_squares(arrays, start, stop)
+    return found if found is not None else list(_sums_of_squares(arrays, start, stop))
 
 
 def _add(blocks: Any) -> float:

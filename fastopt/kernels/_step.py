@@ -10,6 +10,7 @@ from fastopt._typing import Array
 from fastopt.kernels import _backend, _threads
 from fastopt.kernels._backend import Bound
 from fastopt.kernels._checks import GRAD, Part, as_rows, as_streams, check_parts, is_temporary
+from fastopt.kernels._layerwise import prepared
 from fastopt.kernels.rules import Rule
 
 __all__ = ["apply_carefully", "bind"]
@@ -42,17 +43,25 @@ def apply_carefully(
     by_tensor = listed and (isinstance(step, list | tuple) or (isinstance(step, np.ndarray) and step.ndim > 0))
     steps = list(step) if by_tensor else [step]
     checked = [rule.checked(*others, own) for own in steps or [1]]
-    streams, suffixes = as_streams(rule.streams, arrays)
+    streams, suffixes = as_streams(rule.streams[: len(arrays)], arrays)
+    streams += [[np.empty_like(param) for param in streams[0]] for _ in rule.workspace]
     indices = _indices(rows, suffixes, listed)
+    if rule.layerwise and not by_tensor:
+        by_tensor, checked = True, checked * len(suffixes)
     if not by_tensor:
         bound = bind((rule,), (tuple(streams),), (suffixes,), (indices,), cast)
         bound.load((checked[0],))
     else:
-        if len(steps) != len(suffixes):
+        if len(checked) != len(suffixes):
             raise ValueError(f"step: expected {len(suffixes)} numbers like param, got {len(steps)}")
-        parts = tuple(tuple([stream[i]] for stream in streams) for i in range(len(steps)))
-        own_rows = tuple(None if indices is None else [indices[i]] for i in range(len(steps)))
-        bound = bind((rule,) * len(steps), parts, [[suffix] for suffix in suffixes], own_rows, cast)
+        parts = tuple(tuple([stream[i]] for stream in streams) for i in range(len(suffixes)))
+        own_rows = None if indices is None else tuple([own] for own in indices)
+        bound = bind((rule,) * len(suffixes), parts, [[suffix] for suffix in suffixes], own_rows, cast)
+        if rule.layerwise:
+            checked = [
+                prepared(rule, [stream[0] for stream in part], own, suffix)
+                for part, own, suffix in zip(parts, checked, suffixes, strict=True)
+            ]
         bound.load(tuple(checked))
     if lost:
         raise ValueError(

@@ -21,8 +21,9 @@ next step, ``m = b * m + a * g`` does not.
 **The scalars** are computed in float64, once per call, from the hyper-parameters: those of the rule first, then
 `grad_scale`, `clip_value` and the number of the `step`, counted from 1. Conventions (where epsilon sits, whether the
 rate is inside the velocity) are choices of scalars, so one loop serves every library's. They are returned in the order
-of the loop's arguments; the first three make the gradient ``clip(scale * grad, limit) + decay * param``, the fourth is
-what decoupled weight decay leaves of the parameter.
+of the loop's arguments; the first three make the gradient ``clip(scale * grad, limit) + decay * param``, the fourth,
+`keep`, is what decoupled weight decay leaves of the parameter. They may use ``sqrt``, ``exp``, ``log`` and those
+functions of this file whose names begin with an underscore.
 """
 
 
@@ -65,6 +66,33 @@ def momentum(n, p, g, b, scale, limit, decay, keep, mu, a, c1, c2):
         p[i] = keep * p[i] - (c1 * b[i] + c2 * grad)
 
 
+def sign_sgd_scalars(lr, momentum, weight_decay, decoupled, grad_scale, clip_value, step):
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    if momentum:
+        raise ValueError(f"momentum: expected 0 without a momentum_buffer, got {momentum!r}")
+    return grad_scale, clip_value, decay, keep, lr
+
+
+def sign_sgd(n, p, g, scale, limit, decay, keep, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] = keep * p[i] - lr * sign(grad)
+
+
+def signum_scalars(lr, momentum, weight_decay, decoupled, grad_scale, clip_value, step):
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    return grad_scale, clip_value, decay, keep, momentum, 1.0 - momentum, lr
+
+
+def signum(n, p, g, b, scale, limit, decay, keep, mu, a, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        b[i] = mu * b[i] + a * grad
+        p[i] = keep * p[i] - lr * sign(b[i])
+
+
 def adagrad_scalars(lr, lr_decay, eps, eps_in_sqrt, weight_decay, decoupled, grad_scale, clip_value, step):
     rate = lr / (1.0 + (step - 1) * lr_decay)
     decay = 0.0 if decoupled else weight_decay
@@ -79,6 +107,23 @@ def adagrad(n, p, g, s, scale, limit, decay, keep, lr, eps_in, eps_out):
         grad = clip(scale * g[i], limit) + decay * p[i]
         s[i] += grad * grad
         p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
+
+
+def ftrl_scalars(lr, l1, l2, l2_shrinkage, beta, weight_decay, grad_scale, clip_value, step):
+    if not lr:
+        raise ValueError(f"lr: expected a number > 0, got {lr!r}")
+    keep = 1.0 - lr * weight_decay
+    return grad_scale, clip_value, 2.0 * l2_shrinkage, keep, 1.0 / lr, l1, 2.0 * l2 + beta / lr
+
+
+def ftrl(n, p, g, s, z, scale, limit, decay, keep, per_lr, l1, l2):
+    for i in range(n):
+        grad = clip(scale * g[i], limit)
+        held = keep * p[i]
+        before = sqrt(s[i])
+        s[i] += grad * grad
+        z[i] += grad + decay * held - per_lr * (sqrt(s[i]) - before) * held
+        p[i] = (clip(z[i], l1) - z[i]) / (per_lr * sqrt(s[i]) + l2)
 
 
 def rmsprop_scalars(
@@ -259,6 +304,154 @@ def adadelta(n, p, g, s, d, scale, limit, decay, keep, a, eps, lr):
         delta = sqrt(d[i] + eps) / sqrt(s[i] + eps) * grad
         d[i] += a * (delta * delta - d[i])
         p[i] = keep * p[i] - lr * delta
+
+
+def ademamix_scalars(
+    lr,
+    beta1,
+    beta2,
+    beta3,
+    mixing,
+    mixing_warmup,
+    beta3_warmup,
+    eps,
+    weight_decay,
+    decoupled,
+    grad_scale,
+    clip_value,
+    step,
+):
+    slow = beta3
+    if step < beta3_warmup and beta3 > 0.0:
+        # 1 / log(beta), about the number of steps that a gradient counts, goes in a straight line from beta1 to beta3.
+        done = step / beta3_warmup
+        first = (1.0 - done) / log(beta1) if beta1 > 0.0 else 0.0
+        slow = exp(1.0 / (first + done / log(beta3)))
+        slow = beta3 if slow > beta3 else slow
+    weight = mixing * step / mixing_warmup if step < mixing_warmup else mixing
+    # As in `adam_scalars`, the corrections go into the rates and epsilon.
+    correction = sqrt(1.0 - beta2**step)
+    rate = lr * correction / (1.0 - beta1**step)
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    a1, a2, a3 = 1.0 - beta1, 1.0 - beta2, 1.0 - slow
+    return grad_scale, clip_value, decay, keep, a1, a2, a3, rate, lr * correction * weight, eps * correction
+
+
+def ademamix(n, p, g, m, w, v, scale, limit, decay, keep, a1, a2, a3, c1, c2, eps):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        w[i] += a3 * (grad - w[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - (c1 * m[i] + c2 * w[i]) / (sqrt(v[i]) + eps)
+
+
+def adopt_scalars(lr, beta1, beta2, eps, clipped, weight_decay, decoupled, grad_scale, clip_value, step):
+    decay = 0.0 if decoupled else weight_decay
+    keep = 1.0 - lr * weight_decay if decoupled else 1.0
+    if step == 1:  # the first gradient is where the second moment begins, and moves nothing
+        return grad_scale, clip_value, decay, 1.0, 0.0, 1.0, eps, 0.0, 0.0
+    most = (step - 1.0) ** 0.25 if clipped else 1e300 * 1e300
+    return grad_scale, clip_value, decay, keep, 1.0 - beta1, 1.0 - beta2, eps, most, lr
+
+
+def adopt(n, p, g, m, v, scale, limit, decay, keep, a1, a2, eps, most, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (clip(grad / maximum(sqrt(v[i]), eps), most) - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        p[i] = keep * p[i] - lr * m[i]
+
+
+def _power_sum(n, s):
+    # 1**s + 2**s + ... + n**s, s >= 0: sixteen terms, and the rest by the formula of Euler and Maclaurin.
+    total = 0.0
+    k = 0.0
+    while k < n and k < 16.0:
+        k += 1.0
+        total += k**s
+    if n > 16.0:
+        total += (n ** (s + 1.0) - 16.0 ** (s + 1.0)) / (s + 1.0) + (n**s - 16.0**s) / 2.0
+        slope = s / 12.0
+        total += slope * (n ** (s - 1.0) - 16.0 ** (s - 1.0))
+        slope *= -(s - 1.0) * (s - 2.0) / 60.0
+        total += slope * (n ** (s - 3.0) - 16.0 ** (s - 3.0))
+        slope *= -(s - 3.0) * (s - 4.0) / 42.0
+        total += slope * (n ** (s - 5.0) - 16.0 ** (s - 5.0))
+    return total
+
+
+def _mean_share(step, warmup_steps, r, power):
+    # The share of the newest point in a mean of all, weighted by step**r * min(1, step / warmup_steps)**power.
+    if step <= warmup_steps:
+        return step ** (r + power) / _power_sum(step, r + power)
+    total = _power_sum(step, r)
+    if warmup_steps > 0:
+        total += _power_sum(warmup_steps, r + power) / warmup_steps**power - _power_sum(warmup_steps, r)
+    return step**r / total
+
+
+def schedule_free_sgd_scalars(
+    lr, momentum, warmup_steps, r, weight_lr_power, weight_decay, grad_scale, clip_value, step
+):
+    if not momentum:
+        raise ValueError(f"momentum: expected a number > 0, got {momentum!r}")
+    rate = lr * step / warmup_steps if step < warmup_steps else lr
+    average = _mean_share(step, warmup_steps, r, weight_lr_power)
+    return grad_scale, clip_value, weight_decay, average, rate * (1.0 - momentum * (1.0 - average)), rate
+
+
+def schedule_free_sgd(n, p, g, z, scale, limit, decay, k, share, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        p[i] += k * (z[i] - p[i]) - share * grad
+        z[i] -= lr * grad
+
+
+def schedule_free_adamw_scalars(
+    lr, beta1, beta2, warmup_steps, r, weight_lr_power, eps, weight_decay, grad_scale, clip_value, step
+):
+    if not beta1:
+        raise ValueError(f"beta1: expected a number > 0, got {beta1!r}")
+    rate = lr * step / warmup_steps if step < warmup_steps else lr
+    average = _mean_share(step, warmup_steps, r, weight_lr_power)
+    correction = sqrt(1.0 - beta2**step)
+    share = rate * (1.0 - beta1 * (1.0 - average))
+    return grad_scale, clip_value, weight_decay, average, 1.0 - beta2, correction, eps * correction, share, rate
+
+
+def schedule_free_adamw(n, p, g, v, z, scale, limit, decay, k, a2, r, eps, share, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit)
+        v[i] += a2 * (grad * grad - v[i])
+        move = r * grad / (sqrt(v[i]) + eps) + decay * p[i]
+        p[i] += k * (z[i] - p[i]) - share * move
+        z[i] -= lr * move
+
+
+def muon_scalars(
+    lr,
+    momentum,
+    nesterov,
+    ns_coefficient1,
+    ns_coefficient2,
+    ns_coefficient3,
+    ns_steps,
+    ns_eps,
+    match_rms,
+    weight_decay,
+    grad_scale,
+    clip_value,
+    step,
+):
+    return grad_scale, clip_value, 1.0 - lr * weight_decay, 1.0 - momentum, lr
+
+
+def muon(n, p, g, b, u, scale, limit, keep, a, lr):
+    for i in range(n):
+        b[i] += a * (clip(scale * g[i], limit) - b[i])
+        p[i] = keep * p[i] - lr * u[i]  # u comes from the new b: fastopt/kernels/_layerwise.py
 
 
 def rprop_scalars(eta_minus, eta_plus, step_size_min, step_size_max, grad_scale, clip_value, step):

@@ -19,14 +19,21 @@ Value = float | int | bool
 _NOT_NEGATIVE = real(at_least=0.0, booleans=True)
 _FRACTION = real(at_least=0.0, below=1.0, booleans=True)
 _SHARE = real(at_least=0.0, at_most=1.0, booleans=True)
+_COUNT = integer(0, bits=63)
+_EXPONENT = real(at_least=0.0, at_most=5.0)  # no power of a number of steps overflows
 
 CHECKS: Mapping[str, Callable[[str, Any], Value]] = MappingProxyType(
     {
+        "adamw": boolean,
         "alpha": _FRACTION,
         "amsgrad": boolean,
+        "beta": _NOT_NEGATIVE,
         "beta1": _FRACTION,
         "beta2": _FRACTION,
+        "beta3": _FRACTION,
+        "beta3_warmup": _COUNT,
         "centered": boolean,
+        "clipped": boolean,
         "clip_value": real(at_least=0.0, infinite=True, booleans=True),
         "dampening": _SHARE,
         "decoupled": boolean,
@@ -38,17 +45,31 @@ CHECKS: Mapping[str, Callable[[str, Any], Value]] = MappingProxyType(
         "eta_plus": real(above=1.0),
         "grad_scale": real(booleans=True),
         "initial_accumulator_value": _NOT_NEGATIVE,
+        "l1": _NOT_NEGATIVE,
+        "l2": _NOT_NEGATIVE,
+        "l2_shrinkage": _NOT_NEGATIVE,
         "lr": _NOT_NEGATIVE,
         "lr_decay": _NOT_NEGATIVE,
         "lr_in_velocity": boolean,
+        "mixing": _NOT_NEGATIVE,
+        "mixing_warmup": _COUNT,
         "momentum": _SHARE,
+        "match_rms": boolean,
         "momentum_decay": _NOT_NEGATIVE,
         "nesterov": boolean,
+        "ns_coefficient1": real(),
+        "ns_coefficient2": real(),
+        "ns_coefficient3": real(),
+        "ns_eps": _NOT_NEGATIVE,
+        "ns_steps": _COUNT,
+        "r": _EXPONENT,
         "rho": _FRACTION,
         "step": integer(1, bits=63),
         "step_size_max": _NOT_NEGATIVE,
         "step_size_min": _NOT_NEGATIVE,
+        "warmup_steps": _COUNT,
         "weight_decay": _NOT_NEGATIVE,
+        "weight_lr_power": _EXPONENT,
     }
 )
 """Range of every hyper-parameter, by its name: a check that takes name and value and returns a plain number."""
@@ -66,6 +87,18 @@ def with_globals(function: Callable[..., Any], names: Mapping[str, Any]) -> Call
     return FunctionType(function.__code__, own | dict(names), function.__name__)
 
 
+def _of_scalars() -> dict[str, Callable[..., Any]]:
+    """Return what functions of scalars may call: those of C, and those of `fastopt.kernels.loops` for them."""
+    names: dict[str, Callable[..., Any]] = {"exp": math.exp, "log": math.log, "sqrt": math.sqrt}
+    for name, function in vars(loops).items():
+        if name.startswith("_") and isinstance(function, FunctionType):
+            names[name] = with_globals(function, names)  # which calls those before it
+    return names
+
+
+_OF_SCALARS = _of_scalars()
+
+
 class Rule:
     """An update rule.
 
@@ -75,7 +108,11 @@ class Rule:
         A loop of `fastopt.kernels.loops`, and the function beside it that makes the loop's scalars.
     states : mapping of str to (float or str)
         Names of the state arrays, in the loop's order, and what they are filled with before the first step: a number,
-        or an optimizer's hyper-parameter of that name.
+        an optimizer's hyper-parameter of that name, or the parameter, "param".
+    layerwise : bool
+        Whether the update of an element depends on its whole tensor; see `fastopt.kernels._layerwise`.
+    workspace : tuple of str
+        Names of arrays that a step fills before the loop reads them; they come behind the states, and are not kept.
 
     Attributes
     ----------
@@ -104,6 +141,9 @@ class Rule:
         loop: Callable[..., None],
         scalars: Callable[..., tuple[float, ...]],
         states: Mapping[str, float | str] = MappingProxyType({}),
+        *,
+        layerwise: bool = False,
+        workspace: tuple[str, ...] = (),
     ) -> None:
         names = scalars.__code__.co_varnames[: scalars.__code__.co_argcount]
         if names[-len(PER_CALL) :] != PER_CALL:
@@ -114,18 +154,32 @@ class Rule:
         self.loop: Callable[..., None] = loop
         self.name: str = loop.__name__
         self.states: dict[str, float | str] = dict(states)
-        self.streams: tuple[str, ...] = ("param", "grad", *states)
+        self.layerwise: bool = layerwise
+        self.workspace: tuple[str, ...] = workspace
+        self.streams: tuple[str, ...] = ("param", "grad", *states, *workspace)
         self.hyper_parameters: tuple[str, ...] = names[: -len(PER_CALL)]
         self.scalar_names: tuple[str, ...] = loop.__code__.co_varnames[
             1 + len(self.streams) : loop.__code__.co_argcount
         ]
         self.ranges: tuple[tuple[str, float, float], ...] = tuple(_range(CHECKS[name]) for name in names)
         self._checks = [(name, CHECKS[name]) for name in names]
-        self._scalars = with_globals(scalars, {"sqrt": math.sqrt})
-        smallest = (int(low > 0) if kind == "integer" else bool(low > 0) for kind, low, _ in self.ranges)
-        made = len(self._scalars(*smallest))
+        self._scalars = with_globals(scalars, _OF_SCALARS)
+        made = len(self._made_up())
         if made != len(self.scalar_names):
             raise TypeError(f"{self.name}: expected {len(self.scalar_names)} scalars, got {made} of {scalars.__name__}")
+
+    def _made_up(self) -> tuple[float, ...]:
+        """Return scalars for values that go together: zeros, which some rules refuse, or halves."""
+        zeros, halves = (
+            [int(low > 0) if kind != "real" else min(max(typical, low), high) for kind, low, high in self.ranges]
+            for typical in (0.0, 0.5)
+        )
+        made: tuple[float, ...]
+        try:
+            made = self._scalars(*zeros)
+        except ValueError:
+            made = self._scalars(*halves)
+        return made
 
     def __repr__(self) -> str:
         return f"<Rule {self.name}: {', '.join(self.streams)}>"
@@ -170,7 +224,10 @@ def _range(check: Callable[..., Value]) -> tuple[str, float, float]:
 
 SGD = Rule(loops.sgd, loops.sgd_scalars)
 MOMENTUM = Rule(loops.momentum, loops.momentum_scalars, {"momentum_buffer": 0.0})
+SIGN_SGD = Rule(loops.sign_sgd, loops.sign_sgd_scalars)
+SIGNUM = Rule(loops.signum, loops.signum_scalars, {"momentum_buffer": 0.0})
 ADAGRAD = Rule(loops.adagrad, loops.adagrad_scalars, {"sum": "initial_accumulator_value"})
+FTRL = Rule(loops.ftrl, loops.ftrl_scalars, {"accumulator": "initial_accumulator_value", "linear": 0.0})
 RMSPROP = Rule(loops.rmsprop, loops.rmsprop_scalars, {"square_avg": "initial_accumulator_value"})
 RMSPROP_CENTERED = Rule(loops.rmsprop_centered, loops.rmsprop_scalars, RMSPROP.states | {"grad_avg": 0.0})
 RMSPROP_MOMENTUM = Rule(
@@ -183,11 +240,19 @@ RMSPROP_CENTERED_MOMENTUM = Rule(
 )
 ADAM = Rule(loops.adam, loops.adam_scalars, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
 AMSGRAD = Rule(loops.amsgrad, loops.adam_scalars, ADAM.states | {"max_exp_avg_sq": 0.0})
+LAMB = Rule(loops.adam, loops.adam_scalars, ADAM.states, layerwise=True)
 LION = Rule(loops.lion, loops.lion_scalars, {"exp_avg": 0.0})
 ADAMAX = Rule(loops.adamax, loops.adamax_scalars, {"exp_avg": 0.0, "exp_inf": 0.0})
 NADAM = Rule(loops.nadam, loops.nadam_scalars, ADAM.states)
 RADAM = Rule(loops.radam, loops.radam_scalars, ADAM.states)
 ADADELTA = Rule(loops.adadelta, loops.adadelta_scalars, {"square_avg": 0.0, "acc_delta": 0.0})
+ADEMAMIX = Rule(loops.ademamix, loops.ademamix_scalars, {"exp_avg": 0.0, "exp_avg_slow": 0.0, "exp_avg_sq": 0.0})
+ADOPT = Rule(loops.adopt, loops.adopt_scalars, ADAM.states)
+SCHEDULE_FREE_SGD = Rule(loops.schedule_free_sgd, loops.schedule_free_sgd_scalars, {"z": "param"})
+SCHEDULE_FREE_ADAMW = Rule(
+    loops.schedule_free_adamw, loops.schedule_free_adamw_scalars, {"exp_avg_sq": 0.0, "z": "param"}
+)
+MUON = Rule(loops.muon, loops.muon_scalars, {"momentum_buffer": 0.0}, layerwise=True, workspace=("update",))
 RPROP = Rule(loops.rprop, loops.rprop_scalars, {"prev": 0.0, "step_size": "lr"})
 
 RULES: tuple[Rule, ...] = tuple(value for value in globals().values() if isinstance(value, Rule))
