@@ -176,7 +176,13 @@ class Group:
         leaves = self.leaves_of(tree, "rows")
         if len(leaves) != len(self.params):
             raise ValueError(f"rows{label}: expected {len(self.params)} entries like params, got {len(leaves)}")
-        return [None if v is None else as_rows(v, "rows" + s) for v, s in zip(leaves, self.suffixes, strict=True)]
+        labelled = list(zip(leaves, self.suffixes, strict=True))
+        for value, suffix in labelled:
+            if self.rule.layerwise and value is not None:
+                raise ValueError(
+                    f"rows{suffix}: expected None, since its update depends on the whole array, got indices"
+                )
+        return [None if value is None else as_rows(value, "rows" + suffix) for value, suffix in labelled]
 
     def watched(self) -> list[tuple[Any, Array]]:
         """Return the tensors that are not NumPy's and may exchange their memory, each with the array made of it."""

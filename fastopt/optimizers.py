@@ -103,6 +103,8 @@ class Optimizer:
         self._stepping = False
         self._grouped = is_grouped(params)
         self._plan = _Plan(None, [], False, None, {})
+        for group in self.groups:
+            self._check_group(group)
         if state is not None:
             self._adopt(state)
         self.steps = steps
@@ -154,6 +156,7 @@ class Optimizer:
         with self._one_at_a_time:
             label = f"[{len(self.groups)}]"
             added = make_group(group, label, self.groups, self._rule, self._defaults, self._counter, self._changes)
+            self._check_group(added)
             self.params = [*(self.params if self._grouped else [{"params": self.params}]), group]
             self.groups.append(added)
             self._grouped = True
@@ -171,6 +174,10 @@ class Optimizer:
     def _rule(*args: Any, **hyper: Any) -> Rule:
         """Return the update rule that hyper-parameters choose."""
         raise NotImplementedError
+
+    @staticmethod
+    def _check_group(group: Group) -> None:
+        """Refuse parameters that the rule of their group is not for."""
 
     @property
     def steps(self) -> int:
@@ -343,10 +350,6 @@ class Optimizer:
     ) -> _Plan:
         """Look at all arrays, and return a plan for the step, the last one where it is still good."""
         indices = self._rows_of(rows)
-        if indices is not None and any(group.rule.layerwise for group in self.groups):
-            raise ValueError(
-                f"rows: expected None, since an update of {type(self).__name__} depends on whole tensors, got indices"
-            )
         for group in self.groups:
             group.look_again()
         given = tuple([group.arrays_of(own, skip_none) for group, own in zip(self.groups, given, strict=True)])
@@ -1990,18 +1993,17 @@ class Split(Optimizer):
     _kept = ("_split",)
     _split: bool = True
 
-    def step(self, grads: Any, *, rows: Any = None, **options: Any) -> bool | None:
+    def step(self, grads: Any, **options: Any) -> bool | None:
         """Update the parameters in place; see `Optimizer.step`.
 
         Parameters
         ----------
-        grads, rows, **options
-            As in `Optimizer.step`, in the structure of the parameters as they were given.
+        grads : like `params`
+            Gradients in the structure of the parameters as they were given.
+        **options
+            As in `Optimizer.step`; `rows` is a list with an entry for each of `groups`.
         """
-        if self._split:
-            grads = self._by_group(grads, "grads")
-            rows = None if rows is None else self._by_group(rows, "rows")
-        return super().step(grads, rows=rows, **options)
+        return super().step(self._by_group(grads) if self._split else grads, **options)
 
     def add_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters with hyper-parameters of their own, to those that were given as groups.
@@ -2020,13 +2022,13 @@ class Split(Optimizer):
             raise RuntimeError("add_group: expected parameters that were given as groups, got a tree that was split")
         super().add_group(group)
 
-    def _by_group(self, tree: Any, what: str) -> list[dict[str, Any]]:
-        given = named(Tree(tree, what), what)
+    def _by_group(self, grads: Any) -> list[dict[str, Any]]:
+        given = named(Tree(grads, "grads"), "grads")
         expected = [name for group in self.groups for name in group.names]
         if given.keys() != set(expected):
             missing = [name for name in expected if name not in given]
             unknown = [name for name in given if name not in expected]
-            raise ValueError(f"{what}: expected the structure of params, got missing {missing} and unknown {unknown}")
+            raise ValueError(f"grads: expected the structure of params, got missing {missing} and unknown {unknown}")
         return [{name: given[name] for name in group.names} for group in self.groups]
 
 
@@ -2122,13 +2124,12 @@ class Muon(Split):
             adamw=False,
         )
         self.params = params
-        self._check_matrices()
 
-    def _check_matrices(self) -> None:
-        for group in self.groups:
-            for param, suffix in zip(group.params, group.suffixes, strict=True):
-                if group.rule.layerwise:
-                    check_matrix(param, "params" + suffix)
+    @staticmethod
+    def _check_group(group: Group) -> None:
+        for param, suffix in zip(group.params, group.suffixes, strict=True):
+            if group.rule.layerwise:
+                check_matrix(param, "params" + suffix)
 
     @staticmethod
     def _split_by_shape(params: Any) -> list[dict[str, Any]]:

@@ -207,10 +207,22 @@ def test_optimizers_of_tables_and_layers(case):
 def test_rows_are_refused_where_an_update_depends_on_the_whole_table():
     table = np.ones(TABLE)
     opt = fastopt.LAMB(table)
-    with pytest.raises(ValueError, match=r"^rows: expected None, since an update of LAMB depends on whole tensors"):
+    with pytest.raises(ValueError, match=r"^rows: expected None, since its update depends on the whole array, got"):
         opt.step(np.ones((2, 7)), rows=[1, 2])
     assert (table == 1).all()
     assert opt.steps == 0
+
+
+def test_rows_of_a_table_beside_a_matrix_of_muon():
+    table, hidden, other, alone = np.ones((5, 2)), np.ones((3, 2)), np.ones((5, 2)), np.ones((3, 2))
+    opt = fastopt.Muon([{"params": [hidden]}, {"params": [table], "adamw": True}], lr=0.1)
+    opt.step([[np.ones((3, 2))], [np.ones((1, 2))]], rows=[None, [[3]]])
+    fastopt.AdamW([other], lr=0.1, weight_decay=0.1).step([np.ones((1, 2))], rows=[[3]])
+    fastopt.Muon([alone], lr=0.1).step([np.ones((3, 2))])
+    assert_same_bits(table, other)
+    assert_same_bits(hidden, alone)
+    with pytest.raises(ValueError, match=r"^rows\[0\]\[0\]: expected None, since its update depends on the whole"):
+        opt.step([[np.ones((1, 2))], [np.ones((1, 2))]], rows=[[[1]], [[3]]])
 
 
 def test_rows_of_groups_with_missing_gradients():
