@@ -39,3 +39,8 @@ cdef inline real nonnegative(real x) noexcept nogil:
 cdef inline real sign(real x) noexcept nogil:
     """-1, 0 or 1."""
     return 1 if x > 0 else -1 if x < 0 else x - x  # 0 for both zeros
+
+
+cdef inline real where(bint condition, real a, real b) noexcept nogil:
+    """`a` where the condition holds, else `b`; a comparison with NaN does not hold."""
+    return a if condition else b

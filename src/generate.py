@@ -21,7 +21,7 @@ x: parameter, gradient, state arrays; c: scalars, computed in float64 and cast o
 that makes scalars returns False where its twin in Python raises an error.
 """
 
-from arithmetic cimport clip, exp, log, maximum, nonnegative, sign, sqrt
+from arithmetic cimport clip, exp, log, maximum, nonnegative, sign, sqrt, where
 from gradient cimport fill_gradients
 from norm cimport sum_of_block
 from rule cimport add_rule, table_t

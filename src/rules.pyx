@@ -6,7 +6,7 @@ x: parameter, gradient, state arrays; c: scalars, computed in float64 and cast o
 that makes scalars returns False where its twin in Python raises an error.
 """
 
-from arithmetic cimport clip, exp, log, maximum, nonnegative, sign, sqrt
+from arithmetic cimport clip, exp, log, maximum, nonnegative, sign, sqrt, where
 from gradient cimport fill_gradients
 from norm cimport sum_of_block
 from rule cimport add_rule, table_t
@@ -1306,7 +1306,7 @@ cdef bint rprop_scalars(const double *h, double *c) noexcept nogil:
     cdef double clip_value = h[5]
     if step_size_min > step_size_max:
         return False
-    # Of the gradient that is kept the sign alone counts: an infinite one, which times 0 is NaN, is cut to 1e38.
+    # Of a gradient the sign alone counts: an infinite one, which times 0 is NaN, is cut to 1e38.
     c[0] = grad_scale
     c[1] = clip_value
     c[2] = 0.0
@@ -1315,7 +1315,7 @@ cdef bint rprop_scalars(const double *h, double *c) noexcept nogil:
     c[5] = eta_minus
     c[6] = eta_plus
     c[7] = step_size_min
-    c[8] = -step_size_max
+    c[8] = step_size_max
     c[9] = 1e+38
     return True
 
@@ -1325,14 +1325,17 @@ cdef inline void _rprop_float(
 ) noexcept nogil:
     cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], one = <float>c[4]
     cdef float minus = <float>c[5], plus = <float>c[6], least = <float>c[7], most = <float>c[8], large = <float>c[9]
-    cdef float grad, turn, factor
+    cdef float grad, turn, zero, size
     cdef Py_ssize_t i
     for i in range(n):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        turn = sign(grad) * sign(q[i])
-        factor = nonnegative(turn) * plus + nonnegative(-turn) * minus + (one - turn * turn)
-        w[i] = maximum(-maximum(-(w[i] * factor), most), least)
-        q[i] = clip(grad, large) * (one - nonnegative(-turn))
+        grad = clip(clip(scale * g[i], limit) + decay * p[i], large)
+        turn = grad * sign(q[i])
+        zero = turn - turn  # NaN, if one of the two is
+        size = w[i] * where(turn > 0, plus, where(turn < 0, minus, one + zero))
+        # `maximum` would do for the bounds, too, but GCC 12 does not vectorize a loop with all of this and `maximum`.
+        size = where(size < least, least, size)
+        w[i] = where(size > most, most, size)
+        q[i] = where(turn < 0, zero, grad + zero)
         p[i] = keep * p[i] - sign(q[i]) * w[i]
 
 
@@ -1347,14 +1350,17 @@ cdef inline void _rprop_double(
     cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3]
     cdef double one = <double>c[4], minus = <double>c[5], plus = <double>c[6], least = <double>c[7], most = <double>c[8]
     cdef double large = <double>c[9]
-    cdef double grad, turn, factor
+    cdef double grad, turn, zero, size
     cdef Py_ssize_t i
     for i in range(n):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        turn = sign(grad) * sign(q[i])
-        factor = nonnegative(turn) * plus + nonnegative(-turn) * minus + (one - turn * turn)
-        w[i] = maximum(-maximum(-(w[i] * factor), most), least)
-        q[i] = clip(grad, large) * (one - nonnegative(-turn))
+        grad = clip(clip(scale * g[i], limit) + decay * p[i], large)
+        turn = grad * sign(q[i])
+        zero = turn - turn  # NaN, if one of the two is
+        size = w[i] * where(turn > 0, plus, where(turn < 0, minus, one + zero))
+        # `maximum` would do for the bounds, too, but GCC 12 does not vectorize a loop with all of this and `maximum`.
+        size = where(size < least, least, size)
+        w[i] = where(size > most, most, size)
+        q[i] = where(turn < 0, zero, grad + zero)
         p[i] = keep * p[i] - sign(q[i]) * w[i]
 
 

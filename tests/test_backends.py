@@ -76,6 +76,18 @@ def test_same_scalars_as_numpy(compiled):
             assert_same_bits(theirs[name], ours[name], f"{case}, {name}, step {step}")
 
 
+def test_same_bits_as_numpy_where_a_scalar_is_one(compiled):
+    """NumPy leaves out the multiplication by a scalar of 1, and must not compute in float64 where it is added."""
+    rng = np.random.default_rng(0)
+    param, grad, total = (np.abs(rng.standard_normal(1001)).astype(np.float32) for _ in range(3))
+    ours, theirs = param.copy(), param.copy()
+    with _backend.using("numpy"):
+        fastopt.kernels.adagrad(ours, grad, total.copy(), lr=0.1, eps=1.0)
+    with using(compiled):
+        fastopt.kernels.adagrad(theirs, grad, total.copy(), lr=0.1, eps=1.0)
+    assert_same_bits(theirs, ours)
+
+
 @each_number_of_arrays
 def test_same_bits_as_numpy_in_strided_arrays(compiled, case):
     for dtype, layout in itertools.product(DTYPES, LAYOUTS):

@@ -54,7 +54,19 @@ def _sign(x):
     return type(x)(1) if x > 0 else type(x)(-1) if x < 0 else x - x  # 0 for both zeros
 
 
-_FUNCTIONS = {"sqrt": sqrt, "clip": _clip, "maximum": _maximum, "nonnegative": _nonnegative, "sign": _sign}
+@compiled
+def _where(condition, a, b):
+    return a if condition else b
+
+
+_FUNCTIONS = {
+    "clip": _clip,
+    "maximum": _maximum,
+    "nonnegative": _nonnegative,
+    "sign": _sign,
+    "sqrt": sqrt,
+    "where": _where,
+}
 
 
 class Numba(Interpreted):

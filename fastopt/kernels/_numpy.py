@@ -21,14 +21,21 @@ def _nonnegative(x: Array) -> Array:
     return np.where(x < 0, x.dtype.type(0), x)
 
 
-class _One(float):
-    """The number 1, which as a factor on the left costs nothing: the product is the other factor, not a copy."""
+# The number 1, which as a factor on the left costs nothing: the product is the other factor, not a copy. It has the
+# arrays' type, since NumPy would widen an array of float32 beside a subclass of Python's float.
 
+
+class _Single(np.float32):
     def __mul__(self, x: Any) -> Any:
         return x
 
 
-_ONE = _One(1.0)
+class _Double(np.float64):
+    def __mul__(self, x: Any) -> Any:
+        return x
+
+
+_ONES = {"f": _Single(1.0), "d": _Double(1.0)}
 
 _FUNCTIONS = {
     "clip": _clip,
@@ -37,6 +44,7 @@ _FUNCTIONS = {
     "range": lambda chunk: (chunk,),
     "sign": np.sign,
     "sqrt": np.sqrt,
+    "where": np.where,
 }
 
 
@@ -51,7 +59,8 @@ class NumPy(Interpreted):
 
         def update(arrays: list[Array], scalars: tuple[float, ...]) -> None:
             # Python's floats take the arrays' type, as the other backends cast them.
-            operands = [_ONE if scalar == 1.0 else scalar for scalar in scalars]
+            one = _ONES[arrays[0].dtype.char]
+            operands = [one if scalar == 1.0 else scalar for scalar in scalars]
             with np.errstate(all="ignore"):
                 for start in range(0, arrays[0].size, _CHUNK):
                     body(slice(start, start + _CHUNK), *arrays, *operands)

@@ -12,11 +12,13 @@ use ``+ - * /``, comparisons and the functions that every backend provides under
 - ``clip(x, limit)``: `x` within plus and minus `limit`;
 - ``maximum(a, b)``: the larger one;
 - ``nonnegative(x)``: `x`, or 0 where it is negative;
-- ``sign(x)``: -1, 0 or 1.
+- ``sign(x)``: -1, 0 or 1;
+- ``where(condition, a, b)``: `a` where a comparison holds, else `b`; both are computed. They are arrays or scalars
+  of the loop, not literals, and one of them is an array.
 
-NaN stays NaN in all of them. IEEE 754 rounds each of these operations in one way, so their order alone decides about
-the bits. Where NaN and infinity go is part of a rule, too: ``m += a * (g - m)`` makes NaN of an infinite average at the
-next step, ``m = b * m + a * g`` does not.
+NaN stays NaN in all of them; it compares as false, so ``where(x < y, y, x)`` keeps it. IEEE 754 rounds each of these
+operations in one way, so their order alone decides about the bits. Where NaN and infinity go is part of a rule, too:
+``m += a * (g - m)`` makes NaN of an infinite average at the next step, ``m = b * m + a * g`` does not.
 
 **The scalars** are computed in float64, once per call, from the hyper-parameters: those of the rule first, then
 `grad_scale`, `clip_value` and the number of the `step`, counted from 1. Conventions (where epsilon sits, whether the
@@ -457,15 +459,18 @@ def muon(n, p, g, b, u, scale, limit, keep, a, lr):
 def rprop_scalars(eta_minus, eta_plus, step_size_min, step_size_max, grad_scale, clip_value, step):
     if step_size_min > step_size_max:
         raise ValueError(f"step_size_min: expected at most step_size_max, got {step_size_min!r} > {step_size_max!r}")
-    # Of the gradient that is kept the sign alone counts: an infinite one, which times 0 is NaN, is cut to 1e38.
-    return grad_scale, clip_value, 0.0, 1.0, 1.0, eta_minus, eta_plus, step_size_min, -step_size_max, 1e38
+    # Of a gradient the sign alone counts: an infinite one, which times 0 is NaN, is cut to 1e38.
+    return grad_scale, clip_value, 0.0, 1.0, 1.0, eta_minus, eta_plus, step_size_min, step_size_max, 1e38
 
 
 def rprop(n, p, g, q, w, scale, limit, decay, keep, one, minus, plus, least, most, large):
     for i in range(n):
-        grad = clip(scale * g[i], limit) + decay * p[i]
-        turn = sign(grad) * sign(q[i])
-        factor = nonnegative(turn) * plus + nonnegative(-turn) * minus + (one - turn * turn)
-        w[i] = maximum(-maximum(-(w[i] * factor), most), least)
-        q[i] = clip(grad, large) * (one - nonnegative(-turn))
+        grad = clip(clip(scale * g[i], limit) + decay * p[i], large)
+        turn = grad * sign(q[i])
+        zero = turn - turn  # NaN, if one of the two is
+        size = w[i] * where(turn > 0, plus, where(turn < 0, minus, one + zero))
+        # `maximum` would do for the bounds, too, but GCC 12 does not vectorize a loop with all of this and `maximum`.
+        size = where(size < least, least, size)
+        w[i] = where(size > most, most, size)
+        q[i] = where(turn < 0, zero, grad + zero)
         p[i] = keep * p[i] - sign(q[i]) * w[i]
