@@ -1171,6 +1171,8 @@ class AdamW(Adam):
         As in `Adam`.
     weight_decay : float or schedule
         Share of a parameter that goes at rate 1, finite, >= 0; it does not enter the moments.
+    cautious : bool
+        Decay only those elements that the update brings nearer to zero, or leaves where they are; not with `amsgrad`.
 
     Raises
     ------
@@ -1201,21 +1203,30 @@ class AdamW(Adam):
         eps_hat: bool = False,
         amsgrad: bool = False,
         weight_decay: float | Schedule = 1e-2,
+        cautious: bool = False,
         state: Mapping[str, Any] | None = None,
         steps: int = 0,
     ) -> None:
-        super().__init__(
+        Optimizer.__init__(
+            self,
             params,
-            lr,
+            state,
+            steps,
+            lr=lr,
             betas=betas,
             eps=eps,
             eps_hat=eps_hat,
             amsgrad=amsgrad,
             weight_decay=weight_decay,
             decoupled=True,
-            state=state,
-            steps=steps,
+            cautious=cautious,
         )
+
+    @staticmethod
+    def _rule(amsgrad: bool, cautious: bool = False, **_: Any) -> Rule:
+        if amsgrad and cautious:
+            raise ValueError("cautious: expected False with amsgrad, got True")
+        return rules.AMSGRAD if amsgrad else rules.ADAM_CAUTIOUS if cautious else rules.ADAM
 
 
 class Lion(Optimizer):
@@ -1225,7 +1236,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    params, betas, weight_decay, state, steps
+    params, betas, weight_decay, cautious, state, steps
         As in `AdamW`.
     lr : float or schedule
         Learning rate, or a callable of the number of steps done; 3 to 10 times smaller than Adam's.
@@ -1256,14 +1267,15 @@ class Lion(Optimizer):
         *,
         betas: tuple[float | Schedule, float | Schedule] = (0.9, 0.99),
         weight_decay: float | Schedule = 0.0,
+        cautious: bool = False,
         state: Mapping[str, Any] | None = None,
         steps: int = 0,
     ) -> None:
-        super().__init__(params, state, steps, lr=lr, betas=betas, weight_decay=weight_decay)
+        super().__init__(params, state, steps, lr=lr, betas=betas, weight_decay=weight_decay, cautious=cautious)
 
     @staticmethod
-    def _rule(**_: Any) -> Rule:
-        return rules.LION
+    def _rule(cautious: bool, **_: Any) -> Rule:
+        return rules.LION_CAUTIOUS if cautious else rules.LION
 
 
 class Adamax(Optimizer):

@@ -666,6 +666,46 @@ cdef void amsgrad_double(void **x, Py_ssize_t n, const double *c) noexcept nogil
     _amsgrad_double(n, a[0], a[1], a[2], a[3], a[4], c)
 
 
+cdef inline void _adam_cautious_float(
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
+    cdef float a2 = <float>c[5], lr = <float>c[6], eps = <float>c[7]
+    cdef float grad, move
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        move = lr * m[i] / (sqrt(v[i]) + eps)
+        p[i] = where(move * p[i] < 0, p[i], keep * p[i]) - move
+
+
+cdef void adam_cautious_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _adam_cautious_float(n, a[0], a[1], a[2], a[3], c)
+
+
+cdef inline void _adam_cautious_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
+    cdef double a2 = <double>c[5], lr = <double>c[6], eps = <double>c[7]
+    cdef double grad, move
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        move = lr * m[i] / (sqrt(v[i]) + eps)
+        p[i] = where(move * p[i] < 0, p[i], keep * p[i]) - move
+
+
+cdef void adam_cautious_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _adam_cautious_double(n, a[0], a[1], a[2], a[3], c)
+
+
 cdef bint lion_scalars(const double *h, double *c) noexcept nogil:
     cdef double lr = h[0], beta1 = h[1], beta2 = h[2], weight_decay = h[3], grad_scale = h[4], clip_value = h[5]
     c[0] = grad_scale
@@ -714,6 +754,44 @@ cdef inline void _lion_double(
 cdef void lion_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
     _lion_double(n, a[0], a[1], a[2], c)
+
+
+cdef inline void _lion_cautious_float(
+    Py_ssize_t n, floats p, floats g, floats m, const double *c,
+) noexcept nogil:
+    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], b1 = <float>c[4]
+    cdef float a1 = <float>c[5], b2 = <float>c[6], a2 = <float>c[7], lr = <float>c[8]
+    cdef float grad, move
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        move = lr * sign(b1 * m[i] + a1 * grad)
+        p[i] = where(move * p[i] < 0, p[i], keep * p[i]) - move
+        m[i] = b2 * m[i] + a2 * grad
+
+
+cdef void lion_cautious_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floats *a = <floats *>x
+    _lion_cautious_float(n, a[0], a[1], a[2], c)
+
+
+cdef inline void _lion_cautious_double(
+    Py_ssize_t n, doubles p, doubles g, doubles m, const double *c,
+) noexcept nogil:
+    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], b1 = <double>c[4]
+    cdef double a1 = <double>c[5], b2 = <double>c[6], a2 = <double>c[7], lr = <double>c[8]
+    cdef double grad, move
+    cdef Py_ssize_t i
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        move = lr * sign(b1 * m[i] + a1 * grad)
+        p[i] = where(move * p[i] < 0, p[i], keep * p[i]) - move
+        m[i] = b2 * m[i] + a2 * grad
+
+
+cdef void lion_cautious_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef doubles *a = <doubles *>x
+    _lion_cautious_double(n, a[0], a[1], a[2], c)
 
 
 cdef bint adamax_scalars(const double *h, double *c) noexcept nogil:
@@ -1427,7 +1505,15 @@ cdef public void fill "FASTOPT_RULES"(void *to_fill) noexcept nogil:
         adam_scalars, 5, 8, 10,
     )
     add_rule(
+        table, b"adam_cautious", adam_cautious_float, adam_cautious_double,
+        adam_scalars, 4, 8, 10,
+    )
+    add_rule(
         table, b"lion", lion_float, lion_double,
+        lion_scalars, 3, 9, 7,
+    )
+    add_rule(
+        table, b"lion_cautious", lion_cautious_float, lion_cautious_double,
         lion_scalars, 3, 9, 7,
     )
     add_rule(

@@ -26,6 +26,7 @@ References
 - Taniguchi et al.: "ADOPT", NeurIPS 2024, algorithm 2.
 - Defazio et al.: "The road less scheduled", NeurIPS 2024, equations 3-5 and algorithm 1.
 - You et al.: "Large batch optimization for deep learning", ICLR 2020, algorithm 2.
+- Chen et al.: "Cautious weight decay", 2025, algorithm 1.
 - Jordan et al.: "Muon", 2024; Liu et al.: "Muon is scalable for LLM training", 2025.
 """
 
@@ -168,6 +169,11 @@ def adam(
     return {"param": param - move, **new}
 
 
+def _agreeing(direction, param, cautious):
+    """1 where cautious decay applies: where the update and the parameter do not have different signs."""
+    return np.where(np.sign(direction) * np.sign(param) < 0, 0.0, 1.0) if cautious else 1.0
+
+
 def adamw(
     param,
     grad,
@@ -182,12 +188,13 @@ def adamw(
     eps=1e-8,
     eps_hat=False,
     weight_decay=1e-2,
+    cautious=False,
     grad_scale=1.0,
     clip_value=np.inf,
 ):
     """Decay apart from the gradient, at the same rate, beside Adam's step."""
-    return adam(
-        param - lr * weight_decay * param,
+    new = adam(
+        param,
         grad,
         exp_avg,
         exp_avg_sq,
@@ -201,12 +208,27 @@ def adamw(
         grad_scale=grad_scale,
         clip_value=clip_value,
     )
+    new["param"] = new["param"] - lr * weight_decay * param * _agreeing(param - new["param"], param, cautious)
+    return new
 
 
-def lion(param, grad, exp_avg, *, lr=1e-4, beta1=0.9, beta2=0.99, weight_decay=0.0, grad_scale=1.0, clip_value=np.inf):
+def lion(
+    param,
+    grad,
+    exp_avg,
+    *,
+    lr=1e-4,
+    beta1=0.9,
+    beta2=0.99,
+    weight_decay=0.0,
+    cautious=False,
+    grad_scale=1.0,
+    clip_value=np.inf,
+):
     g = np.clip(grad_scale * grad, -clip_value, clip_value)
     direction = np.sign(beta1 * exp_avg + (1 - beta1) * g)
-    return {"param": param - lr * (direction + weight_decay * param), "exp_avg": beta2 * exp_avg + (1 - beta2) * g}
+    decay = weight_decay * param * _agreeing(direction, param, cautious)
+    return {"param": param - lr * (direction + decay), "exp_avg": beta2 * exp_avg + (1 - beta2) * g}
 
 
 def adamax(
@@ -740,16 +762,18 @@ class AdamW(Adam):
         eps_hat=False,
         amsgrad=False,
         weight_decay=1e-2,
+        cautious=False,
     ):
         super().__init__(params, lr, betas, eps, eps_hat, amsgrad, weight_decay, decoupled=True)
+        self.options |= {"cautious": cautious}
 
 
 class Lion(_Optimizer):
     rule = staticmethod(lion)
 
-    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, cautious=False):
         super().__init__(params, {"exp_avg": 0.0})
-        self.options = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
+        self.options = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "cautious": cautious}
 
     def hyper(self, step, betas, **values):
         return values | {"beta1": betas[0], "beta2": betas[1]}

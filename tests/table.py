@@ -131,6 +131,7 @@ HYPER_PARAMETERS = {
     "beta2": _FRACTION,
     "beta3": _FRACTION,
     "beta3_warmup": _COUNT,
+    "cautious": _SWITCH,
     "centered": _SWITCH,
     "clip_value": ((0.0, 0.5, math.inf), (-1e-3, math.nan, -math.inf), _NOT_NUMBERS),
     "clipped": _SWITCH,
@@ -326,6 +327,14 @@ ADAMW = Rule(
             exp_avg=(0, 1),
             exp_avg_sq=(0, 4),
         ),
+        # cautious: away from zero there is no decay; 4 + 0.1 * 4 / (4 + 1)
+        _worked(
+            {"step": 1, "lr": 0.1, "beta1": 0.75, "beta2": 0.75, "eps": 1, "weight_decay": 0.5, "cautious": True},
+            grad=-4,
+            param=(4, 4.08),
+            exp_avg=(0, -1),
+            exp_avg_sq=(0, 4),
+        ),
     ),
 )
 LION = Rule(
@@ -335,6 +344,16 @@ LION = Rule(
         _worked({"lr": 0.5, "beta1": 0.5, "beta2": 0.5, "weight_decay": 0.5}, grad=2, param=(4, 2.5), exp_avg=(4, 3)),
         # c = 0.5 * 4 - 0.5 * 6 = -1; 1 + 0.5; m = 0.5 * 4 - 0.5 * 6
         _worked({"lr": 0.5, "beta1": 0.5, "beta2": 0.5}, grad=-6, param=(1, 1.5), exp_avg=(4, -1)),
+        # cautious: the same away from zero, and 1 - 0.5 * 0.5 * 1 where nothing moves
+        *(
+            _worked(
+                {"lr": 0.5, "beta1": 0.5, "beta2": 0.5, "weight_decay": 0.5, "cautious": True},
+                grad=grad,
+                param=(1, after),
+                exp_avg=(4, average),
+            )
+            for grad, after, average in ((-6, 1.5, -1), (-4, 0.75, 0))
+        ),
         # c = 0: nothing moves
         _worked({"lr": 0.5, "beta1": 0.5, "beta2": 0.5}, grad=-4, param=(1, 1), exp_avg=(4, 0)),
     ),
@@ -637,6 +656,8 @@ CASES = (
     *_rmsprops(),
     *_adams(),
     Case(ADAM, "decoupled", {"lr": 0.1, "decoupled": True} | _DECAY, (), _count),
+    Case(ADAMW, "cautious", {"lr": 0.1, "cautious": True} | _DECAY, (), _count),
+    Case(LION, "cautious", {"lr": 0.1, "cautious": True} | _DECAY),
     Case(LION, "defaults", {}),
     Case(LION, "decay", {"lr": 0.1} | _DECAY),
     Case(LION, "no betas", {"lr": 0.1, "beta1": 0.0, "beta2": 0.0}),
@@ -871,6 +892,8 @@ OPTIMIZERS = (
     OptimizerCase("ScheduleFreeAdamW", {"lr": 0.1, "warmup_steps": 4, "r": 0.75, "weight_lr_power": 1.0}),
     OptimizerCase("LAMB", {"lr": 0.1}),
     OptimizerCase("LAMB", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.3}),
+    OptimizerCase("AdamW", {"lr": 0.1, "weight_decay": 0.3, "cautious": True}),
+    OptimizerCase("Lion", {"lr": 0.01, "weight_decay": 0.3, "cautious": True}),
     OptimizerCase("Lion", {}),
     OptimizerCase("Lion", {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.3}),
 )

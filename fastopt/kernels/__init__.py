@@ -656,6 +656,7 @@ def adamw(
     eps: float = 1e-8,
     eps_hat: bool = False,
     weight_decay: float = 1e-2,
+    cautious: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
     cast_grads: bool = False,
@@ -671,6 +672,9 @@ def adamw(
         As in `adam`.
     weight_decay : float
         Share of the parameter that goes at rate 1, finite, >= 0; it does not enter the moments.
+    cautious : bool
+        Decay only those elements that the update brings nearer to zero, or leaves where they are; not with
+        `max_exp_avg_sq`.
     cast_grads, rows
         For gradients of another type, and for those of some rows; see `fastopt.kernels`.
 
@@ -682,6 +686,7 @@ def adamw(
     References
     ----------
     I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2. ``torch.optim.AdamW``.
+    Cautious: L. Chen et al., "Cautious Weight Decay", 2025, arXiv 2510.12402, algorithm 1.
 
     Examples
     --------
@@ -696,7 +701,11 @@ def adamw(
     values = (lr, beta1, beta2, eps, eps_hat, weight_decay, True, grad_scale, clip_value, step)
     arrays: tuple[Any, ...] = (param, grad, exp_avg, exp_avg_sq)
     rule = rules.ADAM
+    if cautious is not False:
+        rule = rules.ADAM_CAUTIOUS if boolean("cautious", cautious) else rule
     if max_exp_avg_sq is not None:
+        if cautious:
+            raise ValueError("cautious: expected False with max_exp_avg_sq, got True")
         rule, arrays = rules.AMSGRAD, (*arrays, max_exp_avg_sq)
     careful = rows is not None or not (cast_grads is False or cast_grads is True) or hasattr(step, "__len__")
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
@@ -712,6 +721,7 @@ def lion(
     beta1: float = 0.9,
     beta2: float = 0.99,
     weight_decay: float = 0.0,
+    cautious: bool = False,
     grad_scale: float = 1.0,
     clip_value: float = inf,
     cast_grads: bool = False,
@@ -735,6 +745,8 @@ def lion(
         As in `adamw`; the rate is usually 3 to 10 times smaller than Adam's, the decay as much larger.
     beta1, beta2 : float
         Shares of the average in the direction of the step and in the next average, in [0, 1).
+    cautious : bool
+        Decay only those elements that the update brings nearer to zero, or leaves where they are.
     cast_grads, rows
         For gradients of another type, and for those of some rows; see `fastopt.kernels`.
 
@@ -747,6 +759,7 @@ def lion(
     ----------
     X. Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023, arXiv 2302.06675, algorithm 2.
     ``keras.optimizers.Lion``, ``optax.lion``.
+    Cautious: L. Chen et al., "Cautious Weight Decay", 2025, arXiv 2510.12402, algorithm 1.
 
     Examples
     --------
@@ -758,7 +771,7 @@ def lion(
     (array([0.9, 2.1]), array([ 0.03, -0.04]))
     """
     arrays, values = (param, grad, exp_avg), (lr, beta1, beta2, weight_decay, grad_scale, clip_value, 1)
-    rule = rules.LION
+    rule = rules.LION_CAUTIOUS if cautious is not False and boolean("cautious", cautious) else rules.LION
     careful = rows is not None or not (cast_grads is False or cast_grads is True)
     if careful or not _backend.active.apply(rule, arrays, values, _threads.MIN_SIZE):
         apply_carefully(rule, arrays, values, cast_grads, rows)

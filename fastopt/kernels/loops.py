@@ -213,6 +213,15 @@ def amsgrad(n, p, g, m, v, v_max, scale, limit, decay, keep, a1, a2, lr, eps):
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
 
 
+def adam_cautious(n, p, g, m, v, scale, limit, decay, keep, a1, a2, lr, eps):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        m[i] += a1 * (grad - m[i])
+        v[i] += a2 * (grad * grad - v[i])
+        move = lr * m[i] / (sqrt(v[i]) + eps)
+        p[i] = where(move * p[i] < 0, p[i], keep * p[i]) - move
+
+
 def lion_scalars(lr, beta1, beta2, weight_decay, grad_scale, clip_value, step):
     return grad_scale, clip_value, 0.0, 1.0 - lr * weight_decay, beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr
 
@@ -221,6 +230,14 @@ def lion(n, p, g, m, scale, limit, decay, keep, b1, a1, b2, a2, lr):
     for i in range(n):
         grad = clip(scale * g[i], limit) + decay * p[i]
         p[i] = keep * p[i] - lr * sign(b1 * m[i] + a1 * grad)
+        m[i] = b2 * m[i] + a2 * grad
+
+
+def lion_cautious(n, p, g, m, scale, limit, decay, keep, b1, a1, b2, a2, lr):
+    for i in range(n):
+        grad = clip(scale * g[i], limit) + decay * p[i]
+        move = lr * sign(b1 * m[i] + a1 * grad)
+        p[i] = where(move * p[i] < 0, p[i], keep * p[i]) - move
         m[i] = b2 * m[i] + a2 * grad
 
 

@@ -32,6 +32,7 @@ CHECKS: Mapping[str, Callable[[str, Any], Value]] = MappingProxyType(
         "beta2": _FRACTION,
         "beta3": _FRACTION,
         "beta3_warmup": _COUNT,
+        "cautious": boolean,
         "centered": boolean,
         "clipped": boolean,
         "clip_value": real(at_least=0.0, infinite=True, booleans=True),
@@ -240,8 +241,10 @@ RMSPROP_CENTERED_MOMENTUM = Rule(
 )
 ADAM = Rule(loops.adam, loops.adam_scalars, {"exp_avg": 0.0, "exp_avg_sq": 0.0})
 AMSGRAD = Rule(loops.amsgrad, loops.adam_scalars, ADAM.states | {"max_exp_avg_sq": 0.0})
+ADAM_CAUTIOUS = Rule(loops.adam_cautious, loops.adam_scalars, ADAM.states)
 LAMB = Rule(loops.adam, loops.adam_scalars, ADAM.states, layerwise=True)
 LION = Rule(loops.lion, loops.lion_scalars, {"exp_avg": 0.0})
+LION_CAUTIOUS = Rule(loops.lion_cautious, loops.lion_scalars, LION.states)
 ADAMAX = Rule(loops.adamax, loops.adamax_scalars, {"exp_avg": 0.0, "exp_inf": 0.0})
 NADAM = Rule(loops.nadam, loops.nadam_scalars, ADAM.states)
 RADAM = Rule(loops.radam, loops.radam_scalars, ADAM.states)
