@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from fastopt.bench import questions
+from fastopt.bench.layerwise import layerwise
 from fastopt.bench.questions import Level, Question
 from fastopt.bench.startup import startup
 from fastopt.bench.training import neighbours, training
@@ -18,5 +19,6 @@ GROUPS: dict[str, Callable[[Level, int], Iterator[Question]]] = {
     "threads": questions.threads,
     "growth": questions.growth,
     "rules": questions.rules,
+    "layerwise": layerwise,
     "startup": startup,
 }

@@ -102,7 +102,7 @@ def _filled(size: int, dtype: str, name: str) -> Array:
     """Return plausible values, whose like no number of steps turns into denormals or infinity."""
     rng = np.random.default_rng(sum(map(ord, name)))
     pattern = rng.standard_normal(min(size, 1 << 16)) * 0.1
-    if "sq" in name or name in ("sum", "acc_delta", "exp_inf", "step_size"):
+    if "sq" in name or name in ("sum", "acc_delta", "accumulator", "exp_inf", "step_size"):
         pattern = 0.1 + pattern**2
     values = np.empty(size, dtype)
     whole = size - size % max(1, pattern.size)

@@ -252,8 +252,19 @@ RULES: dict[str, Rule] = {
         Rule("amsgrad", "AMSGrad", _amsgrad, _amsgrad_out, "adam", ("max_exp_avg_sq",)),
         Rule("nadam", "NAdam"),
         Rule("radam", "RAdam"),
+        Rule("ademamix", "AdEMAMix"),
+        Rule("adopt", "ADOPT"),
+        Rule("ftrl", "FTRL"),
+        Rule("sign_sgd", "SignSGD"),
+        Rule("signum", "Signum", kernel="sign_sgd", optional_states=("momentum_buffer",)),
+        Rule("schedule_free_sgd", "Schedule-Free SGD"),
+        Rule("schedule_free_adamw", "Schedule-Free AdamW"),
     )
 }
+
+# What an element moves by depends on more than its own elements: layerwise.py, and benches/test_rows.py.
+_OTHERS = ("lamb", "muon", "rowwise_adagrad")
+
 for _name in kernels.__all__:  # a kernel needs no line of its own
-    if "param" in signature(getattr(kernels, _name)).parameters and _name != "rowwise_adagrad":  # benches/test_rows.py
+    if "param" in signature(getattr(kernels, _name)).parameters and _name not in _OTHERS:
         RULES.setdefault(_name, Rule(_name, _name.capitalize()))

@@ -56,8 +56,9 @@ def _with_trust_ratio(arrays: Sequence[Array], values: Values, suffix: str) -> V
                 stream[...] = source
             if not _backend.active.apply(rules.ADAM, streams, alone, BLOCK + 1):
                 raise SystemError("arrays that were made for it cannot be updated")
-            with np.errstate(all="ignore"):
-                update -= own.dtype.type(weight_decay) * own  # both with a minus, which the norm does not see
+            if weight_decay:
+                with np.errstate(all="ignore"):
+                    update -= own.dtype.type(weight_decay) * own  # both with a minus, which the norm does not see
             (of_param,), (of_update,) = sums_of_squares((own,), 0, 1), sums_of_squares((update,), 0, 1)
             found.append((of_param, of_update))
         return found
