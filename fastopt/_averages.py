@@ -26,8 +26,34 @@ class _Average(Averaging):
         self.averages: list[Array] = [filled_like(param, param) for param in self._parameters()]
         self.updates: int = 0
 
-    def _groups_of_parameters(self) -> list[Group]:
+    @property
+    def params(self) -> Any:
+        """The optimizer's parameters, in the structure in which it was given them."""
+        return self.optimizer.params
+
+    @property
+    def groups(self) -> list[Group]:
+        """The optimizer's groups."""
         return self.optimizer.groups
+
+    @property
+    def steps(self) -> int:
+        """Number of steps that the optimizer has done."""
+        return self.optimizer.steps
+
+    @property
+    def lr(self) -> float:
+        """The optimizer's learning rate; to set it sets the optimizer's."""
+        return self.optimizer.lr
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        self.optimizer.lr = value
+
+    @property
+    def schedule(self) -> Any:
+        """The optimizer's schedule of the learning rate, or None."""
+        return self.optimizer.schedule
 
     def _current_averages(self) -> Iterator[Array]:
         return iter(self.averages)
@@ -35,6 +61,14 @@ class _Average(Averaging):
     @abstractmethod
     def _share(self) -> float:
         """Return the share of the next parameters in the average, 0 for none."""
+
+    @abstractmethod
+    def _settings(self) -> str:
+        """Return the arguments beside the optimizer, as they are written."""
+
+    def __repr__(self) -> str:
+        """Name the settings, and the optimizer."""
+        return f"<{type(self).__name__}: {self._settings()}; of {self.optimizer!r}>"
 
     def step(self, grads: Any, **options: Any) -> bool | None:
         """Let the optimizer step, and take the new parameters into the average.
@@ -156,6 +190,9 @@ class EMA(_Average):
     def _share(self) -> float:
         return 1.0 - self.decay
 
+    def _settings(self) -> str:
+        return f"decay={self.decay!r}"
+
 
 class SWA(_Average):
     """Mean of the weights along the way: of those after every `every` steps, from step `start` on.
@@ -174,7 +211,8 @@ class SWA(_Average):
     optimizer : Optimizer
         What was given.
     averages : list of ndarray
-        The means, in the order of the groups; before the first weights that count, the parameters as they were given.
+        The means, in the order of the groups; before the first weights that count, the parameters as they were given,
+        and `averaged` leaves the parameters as they are.
     updates : int
         Steps seen.
 
@@ -211,3 +249,10 @@ class SWA(_Average):
     def _share(self) -> float:
         since = self.updates + 1 - self.start
         return self.every / since if since > 0 and since % self.every == 0 else 0.0
+
+    def _current_averages(self) -> Iterator[Array]:
+        begun = self.updates >= self.start + self.every
+        return iter(self.averages if begun else self._parameters())
+
+    def _settings(self) -> str:
+        return f"start={self.start!r}, every={self.every!r}"

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,19 +17,21 @@ class Averaging(ABC):
 
     _trained: list[Array] | None = None  # the parameters as they are trained, while their averages stand in for them
 
-    @abstractmethod
-    def _groups_of_parameters(self) -> list[Group]:
-        """Return the groups whose parameters are averaged."""
+    if TYPE_CHECKING:
+
+        @property
+        def groups(self) -> list[Group]:
+            """The groups whose parameters are averaged."""
 
     @abstractmethod
     def _current_averages(self) -> Iterator[Array]:
         """Yield the average of each parameter, in the order of the groups."""
 
     def _parameters(self) -> list[Array]:
-        return [param for group in self._groups_of_parameters() for param in group.params]
+        return [param for group in self.groups for param in group.params]
 
     def _names(self) -> list[str]:
-        return [name for group in self._groups_of_parameters() for name in group.names]
+        return [name for group in self.groups for name in group.names]
 
     def _refuse_averages(self, what: str) -> None:
         if self._trained is not None:
@@ -115,7 +117,9 @@ def take_arrays(state: dict[str, Any], prefix: str, names: list[str], models: li
     """Take arrays ``prefix.name`` out of a state, each like its model, or raise an error that names the first other."""
     found = []
     for name, model in zip(names, models, strict=True):
-        array = np.asarray(state.pop(f"{prefix}.{name}", None))
+        if f"{prefix}.{name}" not in state:
+            raise ValueError(f"state: expected '{prefix}.{name}', got none")
+        array = np.asarray(state.pop(f"{prefix}.{name}"))
         if (array.shape, array.dtype) != (model.shape, model.dtype):
             raise ValueError(
                 f"state '{prefix}.{name}': expected shape {model.shape} and dtype {model.dtype}, "

@@ -43,6 +43,10 @@ def test_swa_is_the_mean(start, every, steps):
     expected = [np.mean(own, axis=0) for own in zip(*chosen, strict=True)] if chosen else before
     for average, mean in zip(opt.averages, expected, strict=True):
         np.testing.assert_allclose(average, mean, rtol=1e-12)
+    last = [param.copy() for param in params]
+    with opt.averaged():  # without anything averaged, the parameters stay
+        for param, mean in zip(params, expected if chosen else last, strict=True):
+            np.testing.assert_allclose(param, mean, rtol=1e-12)
 
 
 def test_the_parameters_come_back_to_the_bit():
@@ -94,6 +98,27 @@ def test_they_are_saved_and_go_on(make):
     assert other.updates == 6
 
 
+@pytest.mark.parametrize(
+    ("make", "shown"),
+    [
+        (lambda opt: fastopt.EMA(opt, 0.9), "EMA: decay=0.9; "),
+        (lambda opt: fastopt.SWA(opt, 1), "SWA: start=1, every=1; "),
+    ],
+)
+def test_they_show_what_they_wrap(make, shown):
+    weights = np.ones(2)
+    rate = fastopt.schedules.InverseTimeDecay(0.5, 1.0)
+    opt = make(fastopt.SGD(weights, lr=rate))
+    assert repr(opt) == f"<{shown}of {opt.optimizer!r}>"
+    assert opt.params is weights
+    assert opt.groups is opt.optimizer.groups
+    assert (opt.steps, opt.lr, opt.schedule) == (0, 0.5, rate)
+    opt.step(np.ones(2))
+    assert (opt.steps, opt.lr) == (1, 0.25)
+    opt.lr = 0.1
+    assert (opt.optimizer.lr, opt.schedule) == (0.1, None)
+
+
 def test_states_that_do_not_fit():
     opt = fastopt.EMA(fastopt.SGD(np.ones(2), lr=0.1))
     state = opt.state_dict()
@@ -104,6 +129,9 @@ def test_states_that_do_not_fit():
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             opt.load_state_dict(state | change)
+    del state["average.0"]
+    with pytest.raises(ValueError, match=r"^state: expected 'average\.0', got none"):
+        opt.load_state_dict(state)
     assert opt.averages[0].tolist() == [1, 1]
 
 
