@@ -48,5 +48,8 @@ def use() -> None:
         [nn.Dense(2, 8), nn.ReLU(), nn.Dense(8, 3)], loss=nn.SoftmaxCrossEntropy(), dtype="float32", seed=0
     )
     history = net.fit(weights[:, :2], np.array([0, 1, 2]), optimizer=fastopt.SGD(net.params), epochs=1)
+    averaged: fastopt.EMA = fastopt.EMA(fastopt.SGD(net.params), decay=0.9)
+    net.fit(weights[:, :2], np.array([0, 1, 2]), optimizer=averaged, epochs=1)
+    assert_type(averaged.lr, float)
     assert_type(net.loss_and_grad(weights[:, :2], np.array([0, 1, 2])), float)
     assert history["loss"]

@@ -99,7 +99,8 @@ class SnapshotScores(Callback):
     def on_batch_end(self, run: Training) -> None:
         """Measure, if there is a new one."""
         if len(self.ensemble.steps) > len(self.scores):
-            self.scores.append(run.net.evaluate(self._X, self._y))
+            with run.averaged():
+                self.scores.append(run.net.evaluate(self._X, self._y))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the results so far."""

@@ -52,6 +52,8 @@ class SnapshotEnsemble(Callback):
 
     Notes
     -----
+    Where the optimizer keeps averages of the weights, the snapshots are of these.
+
     `predict` and `evaluate` work on a copy of the network, whose own weights they never touch, and may be called while
     it is trained and from several threads at once.
 
@@ -116,8 +118,9 @@ class SnapshotEnsemble(Callback):
     def on_batch_end(self, run: Training) -> None:
         """Take a snapshot, if a cycle ends, and see whether the network still knows anything."""
         if self._cycle_ends(run):
-            self._take(run)
-            self._notice_collapse(run)
+            with run.averaged():
+                self._take(run)
+                self._notice_collapse(run)
 
     def _cycle_ends(self, run: Training) -> bool:
         if self.cycle is not None:

@@ -30,12 +30,13 @@ class History(dict[str, list[float]]):
 
     "loss" and the network's metrics, such as "accuracy", are means over the samples of the epoch,
     each as it was when its batch was trained on, before the update. "lr" is the rate of the epoch's
-    last update. "val_loss" and so on are measured after the epoch, on the validation data.
+    last update. "val_loss" and so on are measured after the epoch, on the validation data, with averages of the weights
+    where the optimizer keeps any.
 
     Attributes
     ----------
     events : list of dict
-        Further events: rescues, restored weights. Each has a "kind" and an "epoch".
+        Further events: rescues, restored or averaged weights. Each has a "kind" and an "epoch".
     seconds, optimizer_seconds : float
         Time of the whole run, and the part of it spent in ``optimizer.step``.
     interrupted : bool

@@ -80,7 +80,11 @@ class Model(Protocol):
 
 
 class Optimizer(Protocol):
-    """The interface of an optimizer that can train; those of `fastopt` have it."""
+    """The interface of an optimizer that can train; those of `fastopt` have it.
+
+    One that keeps averages of the parameters, to be evaluated with, also has a method ``averaged()``: a context manager
+    that puts them into the parameters for a while. `fastopt.EMA` and `fastopt.SWA` are such.
+    """
 
     lr: Any
     groups: Any
@@ -111,6 +115,10 @@ class Callback:
 
     `fit` calls the methods with the `Training` under way, in the order of the list of callbacks. A plain function in
     that list is called at the end of each epoch.
+
+    Where the optimizer keeps averages of the weights, the network has these in ``on_epoch_end`` and ``on_train_end``.
+    In all other methods it has the weights that are trained, and ``with run.averaged():`` puts the averages in for a
+    while. What ``on_epoch_end`` does to the weights is then undone: change them in ``on_epoch_begin``.
     """
 
     def on_train_begin(self, run: "Training") -> None:
@@ -126,7 +134,7 @@ class Callback:
         """Run after each update: ``run.loss`` is that of the batch, before the update."""
 
     def on_epoch_end(self, run: "Training") -> None:
-        """Run after each epoch: ``run.logs`` and ``run.history`` include it."""
+        """Run after each epoch: ``run.logs`` and ``run.history`` include it; averages of the weights are in place."""
 
     def on_checkpoint(self, run: "Training") -> None:
         """Run when all others are done with the epoch, and when the run is interrupted.
@@ -266,6 +274,7 @@ class Training:
         self._stop: str | None = None
         self._interrupted = False
         self._final = False
+        self._averaged = False
         self._norm: float | None = None
         self._lr = math.nan
         self._clock = time.perf_counter()
@@ -295,6 +304,23 @@ class Training:
         if self._norm is None:
             self._norm = clip_grad_norm(self.net.grads, math.inf).norm
         return self._norm
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the averages of the weights, if the optimizer keeps any, into the network for a while.
+
+        Where they are in place already, as in ``on_epoch_end``, nothing changes.
+        """
+        averaged = getattr(self.optimizer, "averaged", None)
+        if averaged is None or self._averaged:
+            yield
+            return
+        with averaged():
+            self._averaged = True
+            try:
+                yield
+            finally:
+                self._averaged = False
 
     def means(self) -> dict[str, float]:
         """Return loss and metrics so far in this epoch, as means over its samples."""
@@ -353,6 +379,7 @@ class Training:
             self._check_params()
             if not self._final:
                 self._checkpoint()
+            self._keep_averages()
             self.history.interrupted = self._interrupted
             if self._interrupted:
                 self.status = "interrupted"
@@ -429,13 +456,14 @@ class Training:
 
     def _end_epoch(self) -> None:
         self.logs = self.means()
-        if self._validation is not None:
-            measured = self.net.evaluate(*self._validation)
-            self.logs |= {f"val_{name}": value for name, value in measured.items()}
-        self.logs["lr"] = self._lr
-        self.history.append(self.logs)
-        _tell_schedules(self.optimizer, self.logs)
-        self._call("on_epoch_end")
+        with self.averaged():
+            if self._validation is not None:
+                measured = self.net.evaluate(*self._validation)
+                self.logs |= {f"val_{name}": value for name, value in measured.items()}
+            self.logs["lr"] = self._lr
+            self.history.append(self.logs)
+            _tell_schedules(self.optimizer, self.logs)
+            self._call("on_epoch_end")
         self.epoch += 1
         self.batch = self._seen = 0
         self._sums = {}
@@ -444,6 +472,17 @@ class Training:
     def _checkpoint(self) -> None:
         self._final = self.ending
         self._call("on_checkpoint")
+
+    def _keep_averages(self) -> None:
+        """Leave the averages of the weights, if the optimizer keeps any, in the network."""
+        if not hasattr(self.optimizer, "averaged"):
+            return
+        with self.averaged():
+            averages = self.net.params.copy()
+        if not np.array_equal(self.net.params, averages):  # nothing may have been averaged yet
+            np.copyto(self.net.params, averages)
+            self.history.events.append({"kind": "averaged weights", "epoch": self.history.epochs - 1})
+        self._averaged = True
 
     def _check_params(self) -> None:
         """Raise the error that the next loss, if there were one, would lead to."""
@@ -604,6 +643,12 @@ def fit(
     "max". They begin anew with a new optimizer, and go on where the training of an optimizer that has done steps, or
     a resumed run, goes on.
 
+    With an optimizer that keeps averages of the weights, such as `fastopt.EMA`, the network is trained as without
+    them, and evaluated with them: this holds for the validation data, so for early stopping, its best weights and
+    schedules that follow a metric, and for callbacks at the end of an epoch. Loss and metrics of the training data are
+    those of the weights that are trained. At the end the network has the averages, as in Keras with ``use_ema=True``,
+    and another `fit` begins with them; a resumed run goes on with the trained weights, which a `Checkpoint` has.
+
     Ctrl-C ends the run after the batch under way and returns the history so far; with a
     `Checkpoint` among the callbacks nothing is lost. A second Ctrl-C raises `KeyboardInterrupt`.
 
@@ -616,7 +661,8 @@ def fit(
     y : array_like
         Targets, as the network's loss takes them.
     optimizer : optimizer
-        Made for ``net.params``, or for views of it: layers' weights, groups of them.
+        Made for ``net.params``, or for views of it: layers' weights, groups of them. Or such an optimizer inside one
+        that keeps averages: ``fastopt.EMA(fastopt.Adam(net.params))``.
     epochs : int
         Passes over the data; those of the resumed run included.
     batch_size : int, optional
