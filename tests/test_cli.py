@@ -18,7 +18,7 @@ from cli_harness import TINY, pictures, process, runner
 
 import fastopt
 from fastopt import nn
-from fastopt.cli import COMMANDS, _optimizers, build_parser
+from fastopt.cli import COMMANDS, _averages, _optimizers, build_parser
 from fastopt.cli._optimizers import OPTIMIZERS
 from fastopt.kernels import _backend
 from fastopt.nn import _blas
@@ -59,6 +59,8 @@ def table(tmp_path):
         ["train", *TINY, "--preset", "nnfs-momentum-0.5", "--epochs", 3],
         ["train", *TINY, "--optimizer", "adam:lr=0.1,betas=0.8/0.9,weight_decay=0.1", "--eps", 1e-7],
         ["compare", *TINY, "--optimizers", "sgd,adam:lr=0.01,eps=1e-7,momentum", "rmsprop:rho=0.9"],
+        ["compare", *TINY, "--average", "ema", "--optimizers", "sgd,adam"],
+        ["train", *TINY, "--average", "swa:start=1ep,every=1", "--snapshots", 3, "--guard", "--validate"],
         ["lr-find", "--samples", 10, "--steps", 30, "--optimizer", "momentum:momentum=0.8"],
         ["lr-find", "sine", "--samples", 20, "--steps", 30, "--mode", "linear", "--batch-size", 5],
         ["schedule", "one-cycle:max_lr=0.1,total_steps=50"],
@@ -385,6 +387,73 @@ def test_compare_goes_on_when_one_run_diverges(run):
     assert (code, err) == (0, "")
     assert re.search("^sgd:lr=1000 +1000 +diverged", out, re.MULTILINE)
     assert re.search("^adam +0.01 +[0-9]", out, re.MULTILINE)
+
+
+# ---- averages of the weights
+
+
+def average_runs(run, *words):
+    code, out, err = run("train", *TINY, "--batch-size", 10, *words, "--no-plot", "--json", "a.json")
+    assert (code, err) == (0, "")
+    return out, json.loads(Path("a.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("text", "epochs", "filled_in"),
+    [  # 3 updates in an epoch
+        ("ema", 3, "ema:decay=0.0"),
+        ("ema", 20, "ema:decay=0.833333"),
+        ("ema", 5000, "ema:decay=0.999"),
+        ("ema:decay=0.5", 3, "ema:decay=0.5"),
+        ("swa", 3, "swa:start=7,every=1"),
+        ("swa", 100, "swa:start=225,every=3"),
+        ("swa:start=1ep", 3, "swa:start=3,every=1"),
+        ("swa:every=2,START=1", 3, "swa:start=1,every=2"),
+    ],
+)
+def test_averages_suit_the_length_of_the_training(run, text, epochs, filled_in):
+    assert _averages.text_of(*_averages.parse(text, total=3 * epochs, epoch=3)) == filled_in
+    if epochs == 3:
+        out, result = average_runs(run, "--average", text)
+        assert result["settings"]["average"] == filled_in
+        assert re.search(f"^average +{re.escape(filled_in)}$", out, re.MULTILINE)
+
+
+def test_what_train_reports_is_measured_with_the_average(run):
+    out, result = average_runs(run, "--epochs", 20, "--average", "ema:decay=0.8", "--checkpoint", "run.npz")
+    _, plain = average_runs(run, "--epochs", 20, "--validate")
+    assert result["validation"]["loss"] == result["history"]["val_loss"][-1]
+    assert result["history"]["loss"] == plain["history"]["loss"]
+    assert result["history"]["val_loss"] != plain["history"]["val_loss"]
+    assert result["optimizer"].startswith("<EMA: decay=0.8; of <Adam: ")
+    assert result["history"]["events"] == [{"kind": "averaged weights", "epoch": 19}]
+    assert "event       epoch 19: averaged weights" in out
+    assert "note" not in out
+    with np.load("run.npz") as file:
+        weights, average = file["net.dense1.weight"], file["optimizer.average.0"]
+    assert weights.ravel()[0] not in average
+
+
+def test_an_average_longer_than_the_training_is_told(run):
+    out, _ = average_runs(run, "--average", "ema:decay=0.999")
+    assert re.search("^note +the weights before the training are 99% of the average", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("text", ["ema", "swa:start=2ep"])
+def test_a_run_with_an_average_goes_on_to_the_bit(run, text):
+    _, straight = average_runs(run, "--epochs", 9, "--average", text)
+    whole = straight["settings"]["average"]
+    average_runs(run, "--epochs", 5, "--average", whole, "--checkpoint", "run.npz")
+    code, _, err = run("train", "--resume", "run.npz", "--epochs", 9, "--no-plot", "--json", "b.json")
+    assert (code, err) == (0, "")
+    resumed = json.loads(Path("b.json").read_text())
+    assert resumed["settings"]["average"] == whole
+    for part in ("training", "validation"):
+        assert resumed[part] == straight[part]
+    for name in ("loss", "val_loss", "lr"):
+        assert resumed["history"][name] == straight["history"][name]
+    code, _, err = run("train", "--resume", "run.npz", "--average", "ema:decay=0.1", "--no-plot")
+    assert (code, err) == (2, f"fastopt train: --average: the run in run.npz has {whole}, got ema:decay=0.1\n")
 
 
 def test_lr_find_leaves_nothing_behind_but_the_picture(run, tmp_path):

@@ -232,11 +232,18 @@ def _add_rate(group: Arguments, *, one: bool) -> None:
         )
 
 
-def add_length(parser: argparse.ArgumentParser) -> Arguments:
+def add_length(parser: argparse.ArgumentParser, *, average: bool = True) -> Arguments:
     """Add how long to train."""
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=count(), metavar="N", help="passes over the data")
     group.add_argument("--batch-size", type=count(), metavar="N", help="samples per update")
+    if average:
+        group.add_argument(
+            "--average",
+            metavar=_specs.FORM,
+            help="evaluate with an average of the weights: ema:decay=X, exponential (over a tenth of the training), "
+            "or swa:start=N,every=N, their mean from update N on (over the last quarter, after each epoch)",
+        )
     add_backend(group)
     return group
 

@@ -68,7 +68,11 @@ def required(field: dataclasses.Field[Any]) -> bool:
 
 def converter(cls: type[schedules.Schedule], name: str, epoch: int | None = None) -> Callable[[str], Any]:
     """Make the function that reads an argument; ``10ep`` stands for 10 epochs of `epoch` updates."""
-    kind = get_type_hints(cls)[name]
+    return reader(get_type_hints(cls)[name], name, epoch)
+
+
+def reader(kind: Any, name: str, epoch: int | None = None) -> Callable[[str], Any]:
+    """Make the function that reads an argument of a type; ``10ep`` stands for 10 epochs of `epoch` updates."""
 
     def read(text: str) -> Any:
         try:

@@ -59,6 +59,7 @@ class Settings:
     eps: float | None = None
     weight_decay: float | None = None
     clip_norm: float | None = None
+    average: str | None = None
     epochs: int = 50
     batch_size: int | None = 32
     backend: str | None = None
@@ -268,6 +269,42 @@ def make_optimizer(settings: Settings, params: Any, rate: Any) -> Any:
     return choice.cls(params, lr=rate, **keywords)
 
 
+def with_average(optimizer: Any, settings: Settings, dataset: "Dataset") -> Any:
+    """Return the optimizer with the average of the weights that the settings name around it, or as it is for none."""
+    if settings.average is None:
+        return optimizer
+    from fastopt.cli import _averages
+
+    name, values = _average(settings, dataset)
+    # With all that was filled in, so that a resumed run goes on with it.
+    settings.average = _averages.text_of(name, values)
+    try:
+        return _averages.CLASSES[name][0](optimizer, **values)
+    except ValueError as error:
+        raise UsageError(f"--average: {error}") from None
+
+
+def _average(settings: Settings, dataset: "Dataset") -> tuple[str, dict[str, Any]]:
+    """Return the name and the arguments of the average of the weights."""
+    from fastopt.cli import _averages
+
+    assert settings.average is not None
+    epoch = updates(settings, dataset)
+    return _averages.parse(settings.average, total=settings.epochs * epoch, epoch=epoch)
+
+
+def show_average(settings: Settings, dataset: "Dataset") -> None:
+    """Print which average of the weights there is, and a note if much of it is older than the training."""
+    if settings.average is None:
+        return
+    from fastopt.cli import _averages
+
+    name, values = _average(settings, dataset)
+    show("average", _averages.text_of(name, values))
+    if (share := values.get("decay", 0.0) ** (settings.epochs * updates(settings, dataset))) > 0.05:
+        show("note", f"the weights before the training are {share:.0%} of the average; a lower decay forgets them")
+
+
 def measure(net: "Network", dataset: "Dataset", X: Any, y: Any) -> dict[str, Any]:
     """Return loss and accuracy; for a regression the loss, and RMSE in the units of the data and R2 of each output.
 
@@ -338,6 +375,7 @@ def describe_network(net: "Network") -> str:
 
 def describe_optimizer(optimizer: Any) -> str:
     """Say in a line what the optimizer is, with the settings that matter."""
+    optimizer = getattr(optimizer, "optimizer", optimizer)
     shown = [type(optimizer).__name__]
     for name, value in optimizer.groups[0].hyper_parameters().items():
         if value is not False and (value != 0 or name == "lr"):

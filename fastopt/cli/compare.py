@@ -23,8 +23,10 @@ from fastopt.cli._setup import (
     r2,
     resolve,
     rmse,
+    show_average,
     show_data,
     updates,
+    with_average,
 )
 
 if TYPE_CHECKING:
@@ -71,10 +73,11 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--optimizers: expected at least one name, got none")
     dataset = load_data(common)
     for settings in runs.values():  # all are refused before the first is trained
-        make_optimizer(settings, make_network(settings, dataset).params, make_rate(settings, dataset))
+        _make_optimizer(settings, make_network(settings, dataset).params, dataset)
     if not args.quiet:
         show_data(dataset)
         show("network", describe_network(make_network(common, dataset)))
+        show_average(common, dataset)
     results = {}
     with progress("training", quiet=args.quiet) as move:
         for i, (spec, settings) in enumerate(runs.items()):
@@ -106,6 +109,10 @@ def _settings(spec: str, args: argparse.Namespace) -> Settings:
     return resolve({**given(args), **options}, defaults=_shorter(args))
 
 
+def _make_optimizer(settings: Settings, params: Any, dataset: "Dataset") -> Any:
+    return with_average(make_optimizer(settings, params, make_rate(settings, dataset)), settings, dataset)
+
+
 def _part(move: "Progress", i: int, runs: int) -> "Progress":
     return lambda done, total: move(i * total + done, runs * total)
 
@@ -115,7 +122,7 @@ def _train(settings: Settings, dataset: "Dataset", move: "Progress | None") -> d
     from fastopt.cli._callbacks import Curve
 
     net = make_network(settings, dataset)
-    optimizer = make_optimizer(settings, net.params, make_rate(settings, dataset))
+    optimizer = _make_optimizer(settings, net.params, dataset)
     curve = Curve(None if move is None else move)
     training = nn.Training(
         net,

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _options.add_data(parser)
     _options.add_network(parser)
     _options.add_optimizer(parser)
-    _options.add_length(parser)
+    _options.add_length(parser, average=False)
     group = parser.add_argument_group("landscape")
     group.add_argument("--directions", choices=("path", "random"), default="path", help="what spans the plane (path)")
     group.add_argument(

@@ -35,8 +35,10 @@ from fastopt.cli._setup import (
     make_rate,
     measure,
     resolve,
+    show_average,
     show_data,
     updates,
+    with_average,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ examples:
   fastopt train sine --samples 300 --optimizer momentum --lr 30 --guard --epochs 501
   fastopt train spiral --epochs 400 --checkpoint run.npz --json run.json
   fastopt train --resume run.npz --epochs 800
+  fastopt train digits --optimizer momentum:lr=0.05 --average ema:decay=0.99
 """
 
 SCHEDULES = """
@@ -188,7 +191,7 @@ class _Run:
         self.data = load_data(settings)
         rate = make_rate(settings, self.data)
         self.net = make_network(settings, self.data)
-        self.optimizer = make_optimizer(settings, self.net.params, rate)
+        self.optimizer = with_average(make_optimizer(settings, self.net.params, rate), settings, self.data)
         self.whole = updates(settings, self.data) == 1
         self.validate = settings.validate
         if self.validate is None:
@@ -254,6 +257,7 @@ class _Run:
             show_data(data)
             show("network", describe_network(self.net))
             show("optimizer", describe_optimizer(self.optimizer))
+            show_average(settings, data)
             if self.args.resume is not None:
                 show("resumed", self.args.resume)
         training = nn.Training(
