@@ -362,6 +362,22 @@ def test_compare_draws_over_steps_and_seconds() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sgd", "adam"]
 
 
+def test_many_runs_are_compared_by_their_running_medians() -> None:
+    rng = np.random.default_rng(0)
+    losses = [(k + 1 + rng.normal(scale=0.3, size=150)).tolist() for k in range(20)]
+    figure = plots.compare({f"run {k}": {"seconds": range(150), "loss": loss} for k, loss in enumerate(losses)})
+    by_step, _ = figure.axes
+    for line, loss in zip(by_step.lines, losses, strict=True):
+        drawn = np.asarray(line.get_ydata())
+        assert drawn[75] == np.median(loss[72:79])
+        assert drawn[149] == np.median([*loss[146:150], *loss[146:149]])
+        assert drawn[0] == np.median([*loss[1:4], *loss[:4]])
+    looks = {(line.get_color(), str(line._unscaled_dash_pattern)) for line in by_step.lines}  # type: ignore[attr-defined]
+    assert len(looks) == 20
+    assert by_step.get_ylabel() == "loss, running median"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [f"run {k}" for k in range(20)]
+
+
 @pytest.mark.parametrize(("recommended", "marked"), [(None, 2e-3), (4e-3, 4e-3)])
 def test_range_test_marks_phases_and_one_rate(recommended: float | None, marked: float) -> None:
     ax = plots.lr_range(RANGE, recommended=recommended).axes[0]
@@ -622,9 +638,11 @@ def test_pictures_of_many_classes_are_bounded(classes: int, tmp_png: Path) -> No
         assert lies_inside(figure)
         assert len(figure.findobj(matplotlib.text.Text)) < 1200
     legends = [figures[0].axes[0].get_legend(), figures[3].legends[0]]
-    for legend in legends:
+    for legend, most in zip(legends, (16, 32), strict=True):
         assert legend is not None
-        assert [text.get_text() for text in legend.get_texts()][15:] == [f"and {classes - 15} more"]
+        texts = [text.get_text() for text in legend.get_texts()]
+        assert len(texts) == min(most, classes)
+        assert classes <= most or texts[-1] == f"and {classes - most + 1} more"
     drawn = sum(len(line.get_xdata()) for line in figures[0].axes[0].lines)  # type: ignore[arg-type]
     assert drawn == len(X)
 

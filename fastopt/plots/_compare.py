@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from fastopt.plots._style import line_style, new_figure, styled, use_log
+from fastopt._typing import Array
+from fastopt.plots._style import COLOURS, line_style, new_figure, styled, use_log
 from fastopt.plots._text import add_legend, literal
+
+#: Runs that are named.
+_NAMED = 32
 
 
 @styled
@@ -17,6 +21,8 @@ def compare(
     title: str = "The same network from the same start",
 ) -> Figure:
     """Draw the loss of several runs over steps and over seconds.
+
+    More than seven hide each other's noise: then each is drawn as its running median, over a 25th of its points.
 
     Parameters
     ----------
@@ -39,7 +45,8 @@ def compare(
     """
     if not runs:
         raise ValueError("runs: expected at least one run")
-    figure = new_figure(10.0, 4.2)
+    many = len(runs) > len(COLOURS)
+    figure = new_figure(10.0, max(4.2, 1.0 + 0.19 * min(len(runs), _NAMED)))
     axes = figure.subplots(1, 2, sharey=True)
     values = []
     lines = []
@@ -52,12 +59,13 @@ def compare(
                 f"runs[{name!r}]: expected lists of equal length, got {len(steps)} steps, "
                 f"{len(seconds)} seconds, {len(y)} values"
             )
+        y = _running_median(y) if many else y
         values.append(y)
         axes[0].plot(steps, y, linewidth=1.4, **line_style(index))
         lines += axes[1].plot(seconds, y, linewidth=1.4, **line_style(index))
     if use_log(values):
         axes[0].set_yscale("log")
-    literal(axes[0].set_ylabel(quantity), 3.0)
+    literal(axes[0].set_ylabel(f"{quantity}, running median" if many else quantity), 3.0)
     axes[0].set_xlabel("step")
     axes[1].set_xlabel("time in seconds")
     for ax in axes:
@@ -65,5 +73,12 @@ def compare(
     axes[0].set_title("over steps")
     axes[1].set_title("over time")
     literal(figure.suptitle(title, x=0.01, ha="left", fontweight="bold"))
-    add_legend(figure, lines, list(runs), width=3.0, loc="outside right center", handlelength=3.2)
+    add_legend(figure, lines, list(runs), width=3.0, most=_NAMED, loc="outside right center", handlelength=3.2)
     return figure
+
+
+def _running_median(y: Array) -> Array:
+    """Return the medians of a 25th of the values around each."""
+    half = len(y) // 50
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(y, half, mode="reflect"), 2 * half + 1)
+    return np.asarray(np.median(windows, axis=1))

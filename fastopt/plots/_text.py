@@ -75,9 +75,15 @@ def literal(text: Text, width: float | None = None, *, wrap: bool = False) -> Te
 
 
 def add_legend(
-    owner: Axes | Figure, handles: Sequence[Artist], names: Sequence[str], *, width: float = 1.6, **settings: Any
+    owner: Axes | Figure,
+    handles: Sequence[Artist],
+    names: Sequence[str],
+    *,
+    width: float = 1.6,
+    most: int = ENTRIES,
+    **settings: Any,
 ) -> Legend:
-    """Add a legend with every name as it is, in one line; of more than `ENTRIES` it says how many are left out.
+    """Add a legend with every name as it is, in one line; of more than `most` it says how many are left out.
 
     Parameters
     ----------
@@ -89,6 +95,8 @@ def add_legend(
         As many names.
     width : float
         The longest name that is not shortened, in inches.
+    most : int
+        The largest number of entries.
     **settings
         For ``owner.legend``.
 
@@ -97,9 +105,9 @@ def add_legend(
     Legend
     """
     shown, texts = list(handles), [one_line(name) for name in names]
-    if len(shown) > ENTRIES:
-        shown[ENTRIES - 1 :] = [Line2D([], [], linestyle="none")]
-        texts[ENTRIES - 1 :] = [f"and {len(handles) - ENTRIES + 1} more"]
+    if len(shown) > most:
+        shown[most - 1 :] = [Line2D([], [], linestyle="none")]
+        texts[most - 1 :] = [f"and {len(handles) - most + 1} more"]
     # A legend made with names leaves those out that begin with an underscore.
     legend = owner.legend(shown, len(shown) * ["name"], **settings)
     for entry, name in zip(legend.get_texts(), texts, strict=True):
