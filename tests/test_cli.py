@@ -389,6 +389,23 @@ def test_compare_goes_on_when_one_run_diverges(run):
     assert re.search("^adam +0.01 +[0-9]", out, re.MULTILINE)
 
 
+def test_compare_all_is_sorted_by_the_loss(run):
+    words = ["compare", *TINY, "--epochs", 30, "--optimizers", "adam:lr=0.01,all", "sgd:lr=1e30"]
+    code, out, err = run(*words, "--json", "c.json", "--plot", "c.png")
+    assert (code, err) == (0, "")
+    runs = json.loads(Path("c.json").read_text())["runs"]
+    assert runs.keys() == {"adam:lr=0.01", *OPTIMIZERS, "sgd:lr=1e30"}
+    losses = [result["training"]["loss"] for result in runs.values() if result["diverged"] is None]
+    assert losses == sorted(losses)
+    assert list(runs)[-1] == "sgd:lr=1e30"
+    lines = out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("optimizer  ")) + 1
+    table = [line.split() for line in lines[first : first + len(runs)]]
+    assert [row[0] for row in table] == list(runs)
+    assert [row[1] for row in table] == [f"{result['settings']['lr']:g}" for result in runs.values()]
+    assert table[-1][2] == "diverged"
+
+
 # ---- averages of the weights
 
 

@@ -117,6 +117,7 @@ REFUSED = [
     ("train --average swa:every=0", "fastopt train: --average: every: expected an integer >= 1, got 0"),
     ("train --average swa:start=-1", "fastopt train: --average: start: expected an integer >= 0, got -1"),
     ("compare --average swa:start=5ep --epochs 5", "--average: start: expected start + every <= 5, the updates of"),
+    ("compare --optimizers al", "--optimizers: invalid choice: 'al'"),
     ("compare --optimizers sgd adma", "--optimizers: invalid choice: 'adma'; did you mean adamax or adam?"),
     ("compare --optimizers adam:lr", "--optimizers: adam takes lr, decay, momentum"),
     ("compare --optimizers adam:lr=-1", "--optimizers: lr: expected a number >= 0, got '-1'"),

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 from fastopt.cli import _options, _specs
@@ -37,11 +38,14 @@ EPILOG = """\
 examples:
   fastopt compare
   fastopt compare spiral --optimizers adam:lr=0.02 adam:lr=0.05 adam:lr=0.2 --epochs 500
+  fastopt compare digits --optimizers all --epochs 10
   fastopt compare sine --optimizers momentum,nesterov,adam --epochs 300 --plot sine.svg --json sine.json
 
 An optimizer may bring settings of its own, NAME:ARG=VALUE,..., out of lr, decay, momentum, rho, betas, eps and
 weight-decay. A rate that is given stays constant unless decay is given too; without one, rate and decay are those that
-fastopt train takes for it on this data.
+fastopt train takes for it on this data. "all" stands for all optimizers with these.
+
+The table and the legend of the picture are sorted by the training loss in the end, the lowest first.
 """
 
 PICTURE = "fastopt-compare.png"
@@ -58,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["sgd,momentum,adagrad,rmsprop,adam"],
         metavar=_specs.FORM,
-        help=f"out of {', '.join(OPTIMIZERS)}, separated by commas or blanks (sgd,momentum,adagrad,rmsprop,adam)",
+        help=f"all, or out of {', '.join(OPTIMIZERS)}, separated by commas or blanks "
+        "(sgd,momentum,adagrad,rmsprop,adam)",
     )
     _options.add_length(parser)
     _options.add_output(parser, PICTURE)
@@ -68,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
     """Compare."""
     picture = check_outputs(args, PICTURE)
     common = resolve(given(args), defaults=_shorter(args))
-    runs = {spec: _settings(spec, args) for spec in _specs.split_list(args.optimizers)}
+    specs = [s for spec in _specs.split_list(args.optimizers) for s in (OPTIMIZERS if spec == "all" else [spec])]
+    runs = {spec: _settings(spec, args) for spec in specs}
     if not runs:
         raise UsageError("--optimizers: expected at least one name, got none")
     dataset = load_data(common)
@@ -82,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     with progress("training", quiet=args.quiet) as move:
         for i, (spec, settings) in enumerate(runs.items()):
             results[spec] = _train(settings, dataset, None if move is None else _part(move, i, len(runs)))
+    results = dict(sorted(results.items(), key=_final_loss))
     _show(results, dataset.task)
     show("kernels", describe_kernels())
     curves = {spec: result["curve"] for spec, result in results.items() if result["curve"]["loss"]}
@@ -156,6 +163,12 @@ def _train(settings: Settings, dataset: "Dataset", move: "Progress | None") -> d
         "curve": {"step": curve.step, "seconds": curve.seconds, "loss": curve.loss},
     }
     return result
+
+
+def _final_loss(run: tuple[str, dict[str, Any]]) -> float:
+    """Return the training loss of a run in the end, infinity if it diverged."""
+    loss = run[1]["training"]["loss"] if run[1]["diverged"] is None else math.inf
+    return loss if math.isfinite(loss) else math.inf
 
 
 def _show(results: dict[str, dict[str, Any]], task: str) -> None:
