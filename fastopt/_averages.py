@@ -55,6 +55,9 @@ class _Average(Averaging):
         """The optimizer's schedule of the learning rate, or None."""
         return self.optimizer.schedule
 
+    def _averaged_groups(self) -> list[Group]:
+        return self.optimizer.groups
+
     def _current_averages(self) -> Iterator[Array]:
         return iter(self.averages)
 

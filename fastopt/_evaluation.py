@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,21 +17,19 @@ class Averaging(ABC):
 
     _trained: list[Array] | None = None  # the parameters as they are trained, while their averages stand in for them
 
-    if TYPE_CHECKING:
-
-        @property
-        def groups(self) -> list[Group]:
-            """The groups whose parameters are averaged."""
-
     @abstractmethod
     def _current_averages(self) -> Iterator[Array]:
         """Yield the average of each parameter, in the order of the groups."""
 
+    @abstractmethod
+    def _averaged_groups(self) -> list[Group]:
+        """Return the groups whose parameters are averaged."""
+
     def _parameters(self) -> list[Array]:
-        return [param for group in self.groups for param in group.params]
+        return [param for group in self._averaged_groups() for param in group.params]
 
     def _names(self) -> list[str]:
-        return [name for group in self.groups for name in group.names]
+        return [name for group in self._averaged_groups() for name in group.names]
 
     def _refuse_averages(self, what: str) -> None:
         if self._trained is not None:

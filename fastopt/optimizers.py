@@ -1792,6 +1792,9 @@ class _ScheduleFree(Optimizer, Averaging):
 
     _inner: ClassVar[str]  # hyper-parameter that says where gradients are taken between z and the mean
 
+    def _averaged_groups(self) -> list[Group]:
+        return self.groups
+
     def _current_averages(self) -> Iterator[Array]:
         for group in self.groups:
             share = dict(zip(group.rule.hyper_parameters, group.values(self.steps), strict=True))[self._inner]
