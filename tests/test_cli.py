@@ -424,6 +424,7 @@ def average_runs(run, *words):
         ("ema:decay=0.5", 3, "ema:decay=0.5"),
         ("swa", 3, "swa:start=7,every=1"),
         ("swa", 100, "swa:start=225,every=3"),
+        ("swa:every=1ep", 3, "swa:start=6,every=3"),
         ("swa:start=1ep", 3, "swa:start=3,every=1"),
         ("swa:every=2,START=1", 3, "swa:start=1,every=2"),
     ],

@@ -25,25 +25,23 @@ def parse(text: str, *, total: int, epoch: int) -> tuple[str, dict[str, Any]]:
         if hint := did_you_mean(name, CLASSES):
             raise UsageError(f"--average: there is no {name!r}{hint}")
         raise UsageError(f"--average: expected one of {', '.join(CLASSES)}, got {name!r}")
-    quarter = total // 4
-    values: dict[str, Any] = {"decay": round(1.0 - 1.0 / min(max(total // 10, 1), 1000), 6)}
-    if name == "swa":
-        values = {"start": total - max(quarter, 1), "every": max(1, min(epoch, quarter // 10))}
-    given: dict[str, Any] = {}
     kinds = CLASSES[name][1]
     try:
-        for argument, value in _specs.by_name(texts, kinds, name).items():
-            given[argument] = reader(kinds[argument], argument, epoch)(value)
+        texts = _specs.by_name(texts, kinds, name)
+        given = {argument: reader(kinds[argument], argument, epoch)(value) for argument, value in texts.items()}
     except UsageError as error:
         raise UsageError(f"--average: {error}") from None
-    values |= given
-    if name == "swa" and values["start"] + values["every"] > total:
-        argument = "every" if "every" in given else "start"
+    if name == "ema":
+        return name, {"decay": round(1.0 - 1.0 / min(max(total // 10, 1), 1000), 6), **given}
+    quarter = total // 4
+    every = given.get("every", max(1, min(epoch, quarter // 10)))
+    start = given.get("start", max(0, total - max(quarter, every)))
+    if start + every > total:
         raise UsageError(
-            f"--average: {argument}: expected start + every <= {total}, the updates of the training, "
-            f"got {values['start']} + {values['every']}"
+            f"--average: start, every: expected start + every <= {total}, the updates of the training, "
+            f"got {start} + {every}"
         )
-    return name, values
+    return name, {"start": start, "every": every}
 
 
 def text_of(name: str, values: dict[str, Any]) -> str:
