@@ -13,7 +13,7 @@ from fastopt.kernels._checks import describe
 
 
 class Averaging(ABC):
-    """What optimizers that average have in common: `eval`, `train` and the saving of both."""
+    """What optimizers that average have in common: `eval`, `train`, `finish`, and the saving of what is in."""
 
     _trained: list[Array] | None = None  # the parameters as they are trained, while their averages stand in for them
 
@@ -71,6 +71,23 @@ class Averaging(ABC):
                 param[...] = before
             self._trained = None
 
+    def finish(self) -> None:
+        """Put the averages into the parameters for good: further steps go on from there.
+
+        Examples
+        --------
+        >>> import fastopt, numpy as np
+        >>> weights = np.array([1.0, -2.0])
+        >>> opt = fastopt.ScheduleFreeSGD(weights, lr=0.1)
+        >>> for _ in range(2):
+        ...     opt.step(2 * weights)
+        >>> opt.finish()
+        >>> weights
+        array([ 0.72, -1.44])
+        """
+        self.eval()
+        self._trained = None
+
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Put the averages into the parameters for a while: `eval` and `train` around a block.
@@ -116,7 +133,7 @@ def take_arrays(state: dict[str, Any], prefix: str, names: list[str], models: li
     found = []
     for name, model in zip(names, models, strict=True):
         if f"{prefix}.{name}" not in state:
-            raise ValueError(f"state: expected '{prefix}.{name}', got none")
+            raise ValueError(f"state: expected '{prefix}.{name}', got none: it was saved without averages")
         array = np.asarray(state.pop(f"{prefix}.{name}"))
         if (array.shape, array.dtype) != (model.shape, model.dtype):
             raise ValueError(

@@ -1801,6 +1801,13 @@ class _ScheduleFree(Optimizer, Averaging):
             for param, z in zip(group.params, group.state["z"], strict=True):
                 yield param + (1.0 - 1.0 / share) * (z - param)
 
+    def finish(self) -> None:
+        """Put the mean into the parameters for good, and let further steps go on from there."""
+        super().finish()
+        for group in self.groups:
+            for param, z in zip(group.params, group.state["z"], strict=True):
+                z[...] = param
+
     def step(self, grads: Any, **options: Any) -> bool | None:
         """Update the parameters in place.
 

@@ -183,15 +183,18 @@ CALLBACKS = {
 }
 
 
+RESUMED = KINDS | {"schedule-free": lambda net: fastopt.ScheduleFreeAdamW(net.params, lr=0.05, warmup_steps=4)}
+
+
 @pytest.mark.parametrize("callbacks", CALLBACKS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", RESUMED)
 @pytest.mark.parametrize("steps", [6, 8, 15])  # after an epoch, within one, at the end of another run
 def test_resumed_to_the_bit(kind, callbacks, steps, tmp_path):
     path = tmp_path / "run.npz"
 
     def run(*more, resume=None, epochs=7):
         net = network(dropout=0.2)
-        optimizer = KINDS[kind](net)
+        optimizer = RESUMED[kind](net)
         own = CALLBACKS[callbacks]()
         settings = {**SETTINGS, "epochs": epochs}
         history = fit(net, X, Y, optimizer=optimizer, callbacks=[*own, *more], resume=resume, **settings)
@@ -336,6 +339,18 @@ def test_another_training_begins_with_the_averages():
     fit(net, X, Y, optimizer=optimizer, callbacks=[note], **SETTINGS)
     assert first[0] == left
     assert optimizer.updates == 30
+
+
+def test_a_training_without_a_schedule_leaves_the_mean():
+    """It is what the last epoch was evaluated with, and where another training begins."""
+    net = network()
+    optimizer = fastopt.ScheduleFreeAdamW(net.params, lr=0.05)
+    history = fit(net, X, Y, optimizer=optimizer, **SETTINGS)
+    assert net.evaluate(*VALIDATION)["loss"] == pytest.approx(history["val_loss"][-1], rel=1e-12)
+    assert history.events == [{"kind": "averaged weights", "epoch": 4}]
+    np.testing.assert_array_equal(optimizer.groups[0].state["z"][0], net.params)
+    again = fit(net, X, Y, optimizer=optimizer, **SETTINGS)
+    assert again["loss"][0] < history["loss"][0] / 2
 
 
 def test_an_average_of_other_arrays_is_refused():

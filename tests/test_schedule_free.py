@@ -98,6 +98,24 @@ def test_a_checkpoint_knows_which_is_in(name, options, inner):
         assert_same_bits(param, one)
 
 
+@each_case
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_what_is_finished_goes_on_from_the_mean(name, options, inner, evaluated):
+    params = random_arrays(np.float64, 0)
+    opt = build(name, params, options)
+    for step in range(1, 4):
+        opt.step(random_arrays(np.float64, step))
+    with opt.averaged():
+        mean = [param.copy() for param in params]
+    if evaluated:
+        opt.eval()
+    opt.finish()
+    for each in (params, opt.groups[0].state["z"], list(opt._current_averages())):
+        for one, expected in zip(each, mean, strict=True):
+            np.testing.assert_allclose(one, expected, rtol=1e-12)
+    opt.step(random_arrays(np.float64, 4))
+
+
 def test_a_state_that_does_not_fit_leaves_all_as_it_was():
     opt = fastopt.ScheduleFreeSGD([np.ones(3)], lr=0.1)
     opt.step([np.ones(3)])

@@ -7,7 +7,26 @@ from inspect import signature
 from typing import Any
 
 from fastopt import optimizers
-from fastopt.optimizers import SGD, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, Optimizer, RAdam, RMSprop
+from fastopt.optimizers import (
+    ADOPT,
+    FTRL,
+    LAMB,
+    SGD,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AdEMAMix,
+    Lion,
+    Muon,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    ScheduleFreeAdamW,
+    ScheduleFreeSGD,
+    SignSGD,
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,15 @@ OPTIMIZERS = {
     "adamax": Choice(Adamax, whole=(0.05, 1e-3)),
     "nadam": Choice(NAdam, whole=(0.05, 1e-3)),
     "radam": Choice(RAdam, whole=(0.05, 1e-3)),
+    "ademamix": Choice(AdEMAMix, whole=(0.03, 1e-3)),
+    "adopt": Choice(ADOPT, whole=(0.1, 1e-3)),
+    "ftrl": Choice(FTRL, whole=(1.0, 0.0), batches=0.1),
+    "lamb": Choice(LAMB, whole=(0.01, 1e-3)),
+    "muon": Choice(Muon, whole=(0.05, 1e-3)),
+    "schedulefreeadamw": Choice(ScheduleFreeAdamW, whole=(0.1, 0.0)),
+    "schedulefreesgd": Choice(ScheduleFreeSGD, whole=(3.0, 0.0), batches=0.1),
+    "signsgd": Choice(SignSGD, whole=(0.01, 1e-3), batches=3e-4),
+    "signum": Choice(SignSGD, {"momentum": 0.9}, whole=(0.01, 1e-3), batches=3e-4),
 }
 for _name in optimizers.__all__:  # a class needs no line of its own
     if _name not in ("Optimizer", "Rprop"):  # whose rate is none: schedules and decays have nothing to change

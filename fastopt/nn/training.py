@@ -83,7 +83,8 @@ class Optimizer(Protocol):
     """The interface of an optimizer that can train; those of `fastopt` have it.
 
     One that keeps averages of the parameters, to be evaluated with, also has a method ``averaged()``: a context manager
-    that puts them into the parameters for a while. `fastopt.EMA` and `fastopt.SWA` are such.
+    that puts them into the parameters for a while; ``finish()``, if there is one, puts them in for good. `fastopt.EMA`,
+    `fastopt.SWA` and the Schedule-Free optimizers are such.
     """
 
     lr: Any
@@ -477,10 +478,15 @@ class Training:
         """Leave the averages of the weights, if the optimizer keeps any, in the network."""
         if not hasattr(self.optimizer, "averaged"):
             return
-        with self.averaged():
-            averages = self.net.params.copy()
-        if not np.array_equal(self.net.params, averages):  # nothing may have been averaged yet
+        trained = self.net.params.copy()
+        finish = getattr(self.optimizer, "finish", None)
+        if finish is not None:
+            finish()
+        else:
+            with self.averaged():
+                averages = self.net.params.copy()
             np.copyto(self.net.params, averages)
+        if not np.array_equal(self.net.params, trained):  # nothing may have been averaged yet
             self.history.events.append({"kind": "averaged weights", "epoch": self.history.epochs - 1})
         self._averaged = True
 
