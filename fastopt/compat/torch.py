@@ -46,7 +46,7 @@ _PAIRS = {
 }
 
 # How the hyper-parameters of a rule become plain values; they may be tensors of one element.
-_KINDS: dict[str, Callable[[Any], Any]] = {"real": float, "boolean": bool}
+_KINDS: dict[str, Callable[[Any], Any]] = {"real": float, "integer": int, "boolean": bool}
 _READERS = {
     rule: [(name, _KINDS[kind]) for name, (kind, _, _) in zip(rule.hyper_parameters, rule.ranges, strict=False)]
     for rule in RULES
