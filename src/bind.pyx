@@ -22,7 +22,7 @@ from cpu cimport cpu_has_v3, cpu_has_v4, prefetch
 from dlpack cimport dl_tensor_t, exchange_of, exchange_t, floats_of
 from flush_to_zero cimport control_word, restore, save_and_flush_to_zero
 from rule cimport (
-    BRAIN, HALF, MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, OTHER, chunk_t, fill_t, rule_t, table_t, update_t,
+    BRAIN, HALF, MAX_HYPERS, MAX_RULES, MAX_SCALARS, MAX_STREAMS, OTHER, VECTOR, chunk_t, fill_t, rule_t, table_t,
 )
 from strided cimport MAX_AXES, transfer, transfer_block, walk_t
 
@@ -307,13 +307,19 @@ cdef inline bint take_value(PyObject *item, const range_t *allowed, double *to) 
 
 # Arrays bound to rules.
 
+cdef struct values_t:
+    # Scalars in the type of either: cast here once, not in every loop.
+    double of_double[MAX_SCALARS]
+    float of_float[MAX_SCALARS]
+
+
 cdef struct part_t:
     # Tensors that share a rule and its scalars.
     Py_ssize_t number  # of the rule
     const rule_t *rule
     Py_ssize_t begin   # number of the first tensor
     Py_ssize_t end
-    double c[MAX_SCALARS]
+    values_t c
 
 
 cdef struct rows_t:
@@ -341,7 +347,7 @@ cdef struct tensor_t:
 
 
 cdef enum:
-    SMALL = 72  # pointers: a single tensor with five streams
+    SMALL = 80  # pointers: a single tensor with five streams
 
 
 cdef struct binding_t:
@@ -727,30 +733,42 @@ cdef int64_t *count_of(counter) except? NULL:
     return <int64_t *>PyArray_DATA(array)
 
 
+cdef void run(const part_t *part, const tensor_t *tensor, void **x, Py_ssize_t n) noexcept nogil:
+    """Update elements that lie end to end: whole vectors, and the rest by the loops of the build for any processor."""
+    cdef const void *c = <const void *>part.c.of_double if tensor.is_double else <const void *>part.c.of_float
+    cdef Py_ssize_t s, rest = n & (VECTOR // sizeof(double) - 1 if tensor.is_double else VECTOR // sizeof(float) - 1)
+    cdef void *y[MAX_STREAMS]
+    if n != rest:
+        part.rule.update[tensor.is_double](x, n - rest, c)
+    if rest != 0:
+        for s in range(part.rule.n_streams):
+            y[s] = <char *>x[s] + (n - rest) * itemsize_of(tensor)
+        part.rule.rest[tensor.is_double](y, rest, c)
+
+
 cdef inline void run_row(
-    update_t update, void **x, Py_ssize_t n, const part_t *part, Py_ssize_t itemsize,
+    const part_t *part, const tensor_t *tensor, void **x, Py_ssize_t n,
 ) noexcept nogil:
     """Update elements that lie end to end.
 
     A vector as long as a cache line that starts between two touches both: the elements up to the first line go by
     themselves (measured: Adam on a million float32 took 1.7 times as long otherwise).
     """
-    cdef Py_ssize_t s, head = 0
+    cdef Py_ssize_t s, head = 0, itemsize = itemsize_of(tensor)
     if n >= LONG:
         head = <Py_ssize_t>(-<uintptr_t>x[0] % CACHE_LINE) // itemsize
-        update(x, head, part.c)
+        run(part, tensor, x, head)
         for s in range(part.rule.n_streams):
             x[s] = <char *>x[s] + head * itemsize
-    update(x, n - head, part.c)
+    run(part, tensor, x, n - head)
 
 
 cdef void run_contiguous(const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    cdef update_t update = part.rule.update_double if tensor.is_double else part.rule.update_float
     cdef Py_ssize_t s, itemsize = itemsize_of(tensor)
     cdef void *x[MAX_STREAMS]
     for s in range(part.rule.n_streams):
         x[s] = <char *>tensor.data[s] + start * itemsize
-    run_row(update, x, n, part, itemsize)
+    run_row(part, tensor, x, n)
 
 
 cdef inline char *element(const walk_t *walk, Py_ssize_t s, char *data, const Py_ssize_t *index) noexcept nogil:
@@ -766,7 +784,6 @@ cdef void run_strided(const part_t *part, const tensor_t *tensor, Py_ssize_t sta
     It goes band by band of rows where an array is denser across them, else row by row where rows lie end to end, else
     chunk by chunk.
     """
-    cdef update_t update = part.rule.update_double if tensor.is_double else part.rule.update_float
     cdef Py_ssize_t s, length, size, itemsize = itemsize_of(tensor), k = part.rule.n_streams
     cdef Py_ssize_t index[MAX_AXES]
     # Chunks at one distance of a multiple of 4096 bytes would be taken for each other by the processor.
@@ -779,13 +796,13 @@ cdef void run_strided(const part_t *part, const tensor_t *tensor, Py_ssize_t sta
     while n > 0:
         seek(walk, start, index)
         if walk.crossed and index[last] == 0 and walk.lengths[last - 1] - index[last - 1] >= BAND and n >= BAND * row:
-            run_band(part, tensor, update, index, aligned)
+            run_band(part, tensor, index, aligned)
             length = BAND * row
         elif walk.rows:
             length = min(n, row - index[last])
             for s in range(k):
                 x[s] = element(walk, s, <char *>tensor.data[s], index)
-            run_row(update, x, length, part, itemsize)
+            run_row(part, tensor, x, length)
         else:
             length = min(n, chunk)
             for s in range(k):
@@ -798,7 +815,7 @@ cdef void run_strided(const part_t *part, const tensor_t *tensor, Py_ssize_t sta
             if tensor.convert != NULL:
                 tensor.convert(x[GRAD], aligned + k * (chunk * 8 + CACHE_LINE), length)
                 x[GRAD] = aligned + k * (chunk * 8 + CACHE_LINE)
-            update(x, length, part.c)
+            run(part, tensor, x, length)
             for s in range(k):
                 if s != GRAD and not walk.direct[s]:
                     transfer(walk, s, <char *>tensor.data[s], <char *>x[s], index, length, itemsize, True)
@@ -807,7 +824,7 @@ cdef void run_strided(const part_t *part, const tensor_t *tensor, Py_ssize_t sta
 
 
 cdef void run_band(
-    const part_t *part, const tensor_t *tensor, update_t update, Py_ssize_t *index, char *packed,
+    const part_t *part, const tensor_t *tensor, Py_ssize_t *index, char *packed,
 ) noexcept nogil:
     """Update `BAND` whole rows, block by block of columns."""
     cdef const walk_t *walk = tensor.walk
@@ -828,7 +845,7 @@ cdef void run_band(
         for i in range(BAND):
             for s in range(k):
                 x[s] = block[s] + i * columns * itemsize if walk.copied[s] else begin[s] + i * walk.strides[s][last - 1]
-            update(x, columns, part.c)
+            run(part, tensor, x, columns)
         for s in range(k):
             if walk.copied[s] and s != GRAD:
                 transfer_block(walk, s, begin[s], block[s], BAND, columns, itemsize, True)
@@ -838,7 +855,6 @@ cdef void run_band(
 
 cdef void run_rows(const part_t *part, const tensor_t *tensor, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Update elements of rows of a table; where a row has several gradients, these are summed in their order first."""
-    cdef update_t update = part.rule.update_double if tensor.is_double else part.rule.update_float
     cdef const rows_t *rows = tensor.rows
     cdef Py_ssize_t s, i, length, itemsize = itemsize_of(tensor), k = part.rule.n_streams
     cdef Py_ssize_t u = start // rows.length, offset = start % rows.length
@@ -870,7 +886,7 @@ cdef void run_rows(const part_t *part, const tensor_t *tensor, Py_ssize_t start,
                 take_row(tensor, grad + j * rows.strides[GRAD], more, length)
                 tensor.add(more, sums, length)
                 j = rows.next[j]
-        update(x, length, part.c)
+        run(part, tensor, x, length)
         n -= length
         offset += length
         if offset == rows.length:
@@ -937,7 +953,7 @@ cdef class Bound:
         if len(values) != self.b.n_parts:
             raise SystemError("hyper-parameters of another number of parts")
         for i in range(self.b.n_parts):
-            self.kernels.take_values(self.b.parts[i].number, self.rules[i], <tuple?>values[i], self.b.parts[i].c)
+            self.kernels.take_values(self.b.parts[i].number, self.rules[i], <tuple?>values[i], &self.b.parts[i].c)
 
     def rebind(self, tuple grads not None, bint looked_at=False):
         """Take other gradients, a sequence per part; return whether they and all bound arrays need no closer look."""
@@ -1107,6 +1123,7 @@ cdef class Kernels:
         cdef fill_t fill = rules_v4 if isa == "v4" else rules_v3 if isa == "v3" else rules_baseline
         if fill == NULL:
             raise ImportError(f"the {isa} kernels cannot run: this build has none")
+        rules_baseline(&self.table)  # with the functions that make scalars
         fill(&self.table)
         self.name, self.isa, self.numbers, self.temporary = "cython", isa, {}, temporary
 
@@ -1132,7 +1149,7 @@ cdef class Kernels:
             self.ranges[number][i] = range_t(kinds[i], lows[i], highs[i])
         self.numbers[rule] = number
 
-    cdef int take_values(self, Py_ssize_t number, rule, tuple values, double *c) except -1:
+    cdef int take_values(self, Py_ssize_t number, rule, tuple values, values_t *c) except -1:
         """Store the scalars of a rule; a value that is not plain, or out of its range, is the rule's to judge."""
         cdef const rule_t *row = &self.table.rules[number]
         cdef const range_t *allowed = self.ranges[number]
@@ -1145,10 +1162,12 @@ cdef class Kernels:
             if not take_value(PyTuple_GetItem(values, i), allowed + i, h + i):
                 plain_values = False
                 break
-        if not (plain_values and row.scalars(h, c)):
+        if not (plain_values and row.scalars(h, c.of_double)):
             scalars = rule.scalars_of(*values)
             for i in range(row.n_scalars):
-                c[i] = scalars[i]
+                c.of_double[i] = scalars[i]
+        for i in range(row.n_scalars):
+            c.of_float[i] = <float>c.of_double[i]
         return 0
 
     def bind(self, tuple rules not None, tuple parts not None, bint trusted=False, tuple rows=None):
@@ -1177,12 +1196,12 @@ cdef class Kernels:
         `arrays` are a single tensor's, or lists of them.
         """
         cdef binding_t b  # on the stack: making an object takes as long as updating a small array
-        cdef double c[MAX_SCALARS]
+        cdef values_t c
         cdef Py_ssize_t number = self.numbers[rule]
         cdef bint fits
         cdef tuple owners
         cdef PyObject *param = PyTuple_GetItem(arrays, 0)
-        self.take_values(number, rule, values, c)
+        self.take_values(number, rule, values, &c)
         b.n_tensors, b.memory = 0, NULL
         try:
             if PyArray_CheckExact(param):
@@ -1193,7 +1212,7 @@ cdef class Kernels:
                 owners = tuples_of(arrays)
                 fits = owners is not None and bind_all(&b, &self.table, [number], (owners,), None, False)
             if fits and b.size < limit:
-                memcpy(b.parts.c, c, sizeof(c))
+                b.parts.c = c
                 run_all(&b)
                 return True
             return False

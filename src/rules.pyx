@@ -2,14 +2,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, cpow=True, initializedcheck=False
 """Fused update rules, float32 and float64: one loop each, compiled once for each instruction set.
 
-x: parameter, gradient, state arrays; c: scalars, computed in float64 and cast once; h: hyper-parameters. A function
-that makes scalars returns False where its twin in Python raises an error.
+x: parameter, gradient, state arrays; c: scalars, computed in float64, then cast to the arrays' type; h:
+hyper-parameters. A function that makes scalars returns False where its twin in Python raises an error.
 """
 
 from arithmetic cimport clip, exp, log, maximum, nonnegative, sign, sqrt, where
 from gradient cimport fill_gradients
 from norm cimport sum_of_block
-from rule cimport add_rule, table_t
+from rule cimport add_rule, scalars_t, table_t
 
 # No two arrays of an update overlap. Told so, compilers leave out the checks, and the loops for the case that they do:
 # a third of the code.
@@ -20,6 +20,22 @@ cdef extern from *:
     """
     ctypedef float *floats "fastopt_floats"
     ctypedef double *doubles "fastopt_doubles"
+
+# The baseline's build has all that is not a loop over many elements; the linker drops from the others what nothing
+# refers to. Their loops update whole vectors of 64 bytes and leave the rest to the baseline, instead of having two more
+# loops for it each: a third of the code.
+cdef extern from *:
+    """
+    #ifdef FASTOPT_WHOLE_VECTORS
+    #define FASTOPT_LENGTH(n, itemsize) ((n) & -(Py_ssize_t)(64 / (itemsize)))
+    #define FASTOPT_SCALARS(function) NULL
+    #else
+    #define FASTOPT_LENGTH(n, itemsize) (n)
+    #define FASTOPT_SCALARS(function) function
+    #endif
+    """
+    Py_ssize_t length "FASTOPT_LENGTH"(Py_ssize_t n, size_t itemsize) noexcept nogil
+    scalars_t scalars_here "FASTOPT_SCALARS"(scalars_t function) noexcept nogil
 
 
 cdef bint sgd_scalars(const double *h, double *c) noexcept nogil:
@@ -36,9 +52,9 @@ cdef bint sgd_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _sgd_float(
-    Py_ssize_t n, floats p, floats g, const double *c,
+    Py_ssize_t n, floats p, floats g, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], lr = <float>c[4]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], lr = c[4]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -46,15 +62,15 @@ cdef inline void _sgd_float(
         p[i] = keep * p[i] - lr * grad
 
 
-cdef void sgd_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void sgd_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _sgd_float(n, a[0], a[1], c)
+    _sgd_float(length(n, sizeof(float)), a[0], a[1], <const float *>c)
 
 
 cdef inline void _sgd_double(
     Py_ssize_t n, doubles p, doubles g, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], lr = <double>c[4]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], lr = c[4]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -62,9 +78,9 @@ cdef inline void _sgd_double(
         p[i] = keep * p[i] - lr * grad
 
 
-cdef void sgd_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void sgd_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _sgd_double(n, a[0], a[1], c)
+    _sgd_double(length(n, sizeof(double)), a[0], a[1], <const double *>c)
 
 
 cdef bint momentum_scalars(const double *h, double *c) noexcept nogil:
@@ -121,10 +137,9 @@ cdef bint momentum_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _momentum_float(
-    Py_ssize_t n, floats p, floats g, floats b, const double *c,
+    Py_ssize_t n, floats p, floats g, floats b, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], mu = <float>c[4]
-    cdef float a = <float>c[5], c1 = <float>c[6], c2 = <float>c[7]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], mu = c[4], a = c[5], c1 = c[6], c2 = c[7]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -133,16 +148,15 @@ cdef inline void _momentum_float(
         p[i] = keep * p[i] - (c1 * b[i] + c2 * grad)
 
 
-cdef void momentum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void momentum_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _momentum_float(n, a[0], a[1], a[2], c)
+    _momentum_float(length(n, sizeof(float)), a[0], a[1], a[2], <const float *>c)
 
 
 cdef inline void _momentum_double(
     Py_ssize_t n, doubles p, doubles g, doubles b, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], mu = <double>c[4]
-    cdef double a = <double>c[5], c1 = <double>c[6], c2 = <double>c[7]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], mu = c[4], a = c[5], c1 = c[6], c2 = c[7]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -151,9 +165,9 @@ cdef inline void _momentum_double(
         p[i] = keep * p[i] - (c1 * b[i] + c2 * grad)
 
 
-cdef void momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void momentum_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _momentum_double(n, a[0], a[1], a[2], c)
+    _momentum_double(length(n, sizeof(double)), a[0], a[1], a[2], <const double *>c)
 
 
 cdef bint sign_sgd_scalars(const double *h, double *c) noexcept nogil:
@@ -172,9 +186,9 @@ cdef bint sign_sgd_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _sign_sgd_float(
-    Py_ssize_t n, floats p, floats g, const double *c,
+    Py_ssize_t n, floats p, floats g, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], lr = <float>c[4]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], lr = c[4]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -182,15 +196,15 @@ cdef inline void _sign_sgd_float(
         p[i] = keep * p[i] - lr * sign(grad)
 
 
-cdef void sign_sgd_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void sign_sgd_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _sign_sgd_float(n, a[0], a[1], c)
+    _sign_sgd_float(length(n, sizeof(float)), a[0], a[1], <const float *>c)
 
 
 cdef inline void _sign_sgd_double(
     Py_ssize_t n, doubles p, doubles g, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], lr = <double>c[4]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], lr = c[4]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -198,9 +212,9 @@ cdef inline void _sign_sgd_double(
         p[i] = keep * p[i] - lr * sign(grad)
 
 
-cdef void sign_sgd_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void sign_sgd_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _sign_sgd_double(n, a[0], a[1], c)
+    _sign_sgd_double(length(n, sizeof(double)), a[0], a[1], <const double *>c)
 
 
 cdef bint signum_scalars(const double *h, double *c) noexcept nogil:
@@ -219,10 +233,9 @@ cdef bint signum_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _signum_float(
-    Py_ssize_t n, floats p, floats g, floats b, const double *c,
+    Py_ssize_t n, floats p, floats g, floats b, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], mu = <float>c[4]
-    cdef float a = <float>c[5], lr = <float>c[6]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], mu = c[4], a = c[5], lr = c[6]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -231,16 +244,15 @@ cdef inline void _signum_float(
         p[i] = keep * p[i] - lr * sign(b[i])
 
 
-cdef void signum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void signum_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _signum_float(n, a[0], a[1], a[2], c)
+    _signum_float(length(n, sizeof(float)), a[0], a[1], a[2], <const float *>c)
 
 
 cdef inline void _signum_double(
     Py_ssize_t n, doubles p, doubles g, doubles b, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], mu = <double>c[4]
-    cdef double a = <double>c[5], lr = <double>c[6]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], mu = c[4], a = c[5], lr = c[6]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -249,9 +261,9 @@ cdef inline void _signum_double(
         p[i] = keep * p[i] - lr * sign(b[i])
 
 
-cdef void signum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void signum_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _signum_double(n, a[0], a[1], a[2], c)
+    _signum_double(length(n, sizeof(double)), a[0], a[1], a[2], <const double *>c)
 
 
 cdef bint adagrad_scalars(const double *h, double *c) noexcept nogil:
@@ -274,10 +286,9 @@ cdef bint adagrad_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _adagrad_float(
-    Py_ssize_t n, floats p, floats g, floats s, const double *c,
+    Py_ssize_t n, floats p, floats g, floats s, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], lr = <float>c[4]
-    cdef float eps_in = <float>c[5], eps_out = <float>c[6]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], lr = c[4], eps_in = c[5], eps_out = c[6]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -286,16 +297,15 @@ cdef inline void _adagrad_float(
         p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
 
-cdef void adagrad_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adagrad_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _adagrad_float(n, a[0], a[1], a[2], c)
+    _adagrad_float(length(n, sizeof(float)), a[0], a[1], a[2], <const float *>c)
 
 
 cdef inline void _adagrad_double(
     Py_ssize_t n, doubles p, doubles g, doubles s, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], lr = <double>c[4]
-    cdef double eps_in = <double>c[5], eps_out = <double>c[6]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], lr = c[4], eps_in = c[5], eps_out = c[6]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -304,9 +314,9 @@ cdef inline void _adagrad_double(
         p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
 
-cdef void adagrad_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adagrad_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _adagrad_double(n, a[0], a[1], a[2], c)
+    _adagrad_double(length(n, sizeof(double)), a[0], a[1], a[2], <const double *>c)
 
 
 cdef bint ftrl_scalars(const double *h, double *c) noexcept nogil:
@@ -327,10 +337,9 @@ cdef bint ftrl_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _ftrl_float(
-    Py_ssize_t n, floats p, floats g, floats s, floats z, const double *c,
+    Py_ssize_t n, floats p, floats g, floats s, floats z, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], per_lr = <float>c[4]
-    cdef float l1 = <float>c[5], l2 = <float>c[6]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], per_lr = c[4], l1 = c[5], l2 = c[6]
     cdef float grad, held, before
     cdef Py_ssize_t i
     for i in range(n):
@@ -342,16 +351,15 @@ cdef inline void _ftrl_float(
         p[i] = (clip(z[i], l1) - z[i]) / (per_lr * sqrt(s[i]) + l2)
 
 
-cdef void ftrl_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void ftrl_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _ftrl_float(n, a[0], a[1], a[2], a[3], c)
+    _ftrl_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _ftrl_double(
     Py_ssize_t n, doubles p, doubles g, doubles s, doubles z, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3]
-    cdef double per_lr = <double>c[4], l1 = <double>c[5], l2 = <double>c[6]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], per_lr = c[4], l1 = c[5], l2 = c[6]
     cdef double grad, held, before
     cdef Py_ssize_t i
     for i in range(n):
@@ -363,9 +371,9 @@ cdef inline void _ftrl_double(
         p[i] = (clip(z[i], l1) - z[i]) / (per_lr * sqrt(s[i]) + l2)
 
 
-cdef void ftrl_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void ftrl_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _ftrl_double(n, a[0], a[1], a[2], a[3], c)
+    _ftrl_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef bint rmsprop_scalars(const double *h, double *c) noexcept nogil:
@@ -390,10 +398,9 @@ cdef bint rmsprop_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _rmsprop_float(
-    Py_ssize_t n, floats p, floats g, floats s, const double *c,
+    Py_ssize_t n, floats p, floats g, floats s, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
-    cdef float eps_in = <float>c[5], eps_out = <float>c[6], lr = <float>c[7]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps_in = c[5], eps_out = c[6], lr = c[7]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -402,16 +409,16 @@ cdef inline void _rmsprop_float(
         p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
 
-cdef void rmsprop_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rmsprop_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _rmsprop_float(n, a[0], a[1], a[2], c)
+    _rmsprop_float(length(n, sizeof(float)), a[0], a[1], a[2], <const float *>c)
 
 
 cdef inline void _rmsprop_double(
     Py_ssize_t n, doubles p, doubles g, doubles s, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
-    cdef double eps_in = <double>c[5], eps_out = <double>c[6], lr = <double>c[7]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps_in = c[5], eps_out = c[6]
+    cdef double lr = c[7]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -420,16 +427,15 @@ cdef inline void _rmsprop_double(
         p[i] = keep * p[i] - lr * grad / (sqrt(s[i] + eps_in) + eps_out)
 
 
-cdef void rmsprop_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rmsprop_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _rmsprop_double(n, a[0], a[1], a[2], c)
+    _rmsprop_double(length(n, sizeof(double)), a[0], a[1], a[2], <const double *>c)
 
 
 cdef inline void _rmsprop_centered_float(
-    Py_ssize_t n, floats p, floats g, floats s, floats m, const double *c,
+    Py_ssize_t n, floats p, floats g, floats s, floats m, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
-    cdef float eps_in = <float>c[5], eps_out = <float>c[6], lr = <float>c[7]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps_in = c[5], eps_out = c[6], lr = c[7]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -440,16 +446,16 @@ cdef inline void _rmsprop_centered_float(
         p[i] = keep * p[i] - lr * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
 
 
-cdef void rmsprop_centered_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rmsprop_centered_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _rmsprop_centered_float(n, a[0], a[1], a[2], a[3], c)
+    _rmsprop_centered_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _rmsprop_centered_double(
     Py_ssize_t n, doubles p, doubles g, doubles s, doubles m, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
-    cdef double eps_in = <double>c[5], eps_out = <double>c[6], lr = <double>c[7]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps_in = c[5], eps_out = c[6]
+    cdef double lr = c[7]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -460,9 +466,9 @@ cdef inline void _rmsprop_centered_double(
         p[i] = keep * p[i] - lr * grad / (sqrt(nonnegative(s[i] - m[i] * m[i]) + eps_in) + eps_out)
 
 
-cdef void rmsprop_centered_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rmsprop_centered_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _rmsprop_centered_double(n, a[0], a[1], a[2], a[3], c)
+    _rmsprop_centered_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef bint rmsprop_momentum_scalars(const double *h, double *c) noexcept nogil:
@@ -489,10 +495,10 @@ cdef bint rmsprop_momentum_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _rmsprop_momentum_float(
-    Py_ssize_t n, floats p, floats g, floats s, floats b, const double *c,
+    Py_ssize_t n, floats p, floats g, floats s, floats b, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
-    cdef float eps_in = <float>c[5], eps_out = <float>c[6], mu = <float>c[7], k = <float>c[8], lr = <float>c[9]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps_in = c[5], eps_out = c[6], mu = c[7]
+    cdef float k = c[8], lr = c[9]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -502,16 +508,16 @@ cdef inline void _rmsprop_momentum_float(
         p[i] = keep * p[i] - lr * b[i]
 
 
-cdef void rmsprop_momentum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rmsprop_momentum_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _rmsprop_momentum_float(n, a[0], a[1], a[2], a[3], c)
+    _rmsprop_momentum_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _rmsprop_momentum_double(
     Py_ssize_t n, doubles p, doubles g, doubles s, doubles b, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
-    cdef double eps_in = <double>c[5], eps_out = <double>c[6], mu = <double>c[7], k = <double>c[8], lr = <double>c[9]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps_in = c[5], eps_out = c[6]
+    cdef double mu = c[7], k = c[8], lr = c[9]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -521,16 +527,16 @@ cdef inline void _rmsprop_momentum_double(
         p[i] = keep * p[i] - lr * b[i]
 
 
-cdef void rmsprop_momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rmsprop_momentum_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _rmsprop_momentum_double(n, a[0], a[1], a[2], a[3], c)
+    _rmsprop_momentum_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef inline void _rmsprop_centered_momentum_float(
-    Py_ssize_t n, floats p, floats g, floats s, floats m, floats b, const double *c,
+    Py_ssize_t n, floats p, floats g, floats s, floats m, floats b, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
-    cdef float eps_in = <float>c[5], eps_out = <float>c[6], mu = <float>c[7], k = <float>c[8], lr = <float>c[9]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps_in = c[5], eps_out = c[6], mu = c[7]
+    cdef float k = c[8], lr = c[9]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -541,16 +547,16 @@ cdef inline void _rmsprop_centered_momentum_float(
         p[i] = keep * p[i] - lr * b[i]
 
 
-cdef void rmsprop_centered_momentum_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rmsprop_centered_momentum_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _rmsprop_centered_momentum_float(n, a[0], a[1], a[2], a[3], a[4], c)
+    _rmsprop_centered_momentum_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], a[4], <const float *>c)
 
 
 cdef inline void _rmsprop_centered_momentum_double(
     Py_ssize_t n, doubles p, doubles g, doubles s, doubles m, doubles b, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
-    cdef double eps_in = <double>c[5], eps_out = <double>c[6], mu = <double>c[7], k = <double>c[8], lr = <double>c[9]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps_in = c[5], eps_out = c[6]
+    cdef double mu = c[7], k = c[8], lr = c[9]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -561,9 +567,9 @@ cdef inline void _rmsprop_centered_momentum_double(
         p[i] = keep * p[i] - lr * b[i]
 
 
-cdef void rmsprop_centered_momentum_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rmsprop_centered_momentum_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _rmsprop_centered_momentum_double(n, a[0], a[1], a[2], a[3], a[4], c)
+    _rmsprop_centered_momentum_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], a[4], <const double *>c)
 
 
 cdef bint adam_scalars(const double *h, double *c) noexcept nogil:
@@ -589,10 +595,9 @@ cdef bint adam_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _adam_float(
-    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
-    cdef float a2 = <float>c[5], lr = <float>c[6], eps = <float>c[7]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], lr = c[6], eps = c[7]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -602,16 +607,15 @@ cdef inline void _adam_float(
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v[i]) + eps)
 
 
-cdef void adam_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adam_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _adam_float(n, a[0], a[1], a[2], a[3], c)
+    _adam_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _adam_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
-    cdef double a2 = <double>c[5], lr = <double>c[6], eps = <double>c[7]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], lr = c[6], eps = c[7]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -621,16 +625,15 @@ cdef inline void _adam_double(
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v[i]) + eps)
 
 
-cdef void adam_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adam_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _adam_double(n, a[0], a[1], a[2], a[3], c)
+    _adam_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef inline void _amsgrad_float(
-    Py_ssize_t n, floats p, floats g, floats m, floats v, floats v_max, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, floats v, floats v_max, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
-    cdef float a2 = <float>c[5], lr = <float>c[6], eps = <float>c[7]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], lr = c[6], eps = c[7]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -641,16 +644,15 @@ cdef inline void _amsgrad_float(
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
 
 
-cdef void amsgrad_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void amsgrad_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _amsgrad_float(n, a[0], a[1], a[2], a[3], a[4], c)
+    _amsgrad_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], a[4], <const float *>c)
 
 
 cdef inline void _amsgrad_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, doubles v_max, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
-    cdef double a2 = <double>c[5], lr = <double>c[6], eps = <double>c[7]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], lr = c[6], eps = c[7]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -661,16 +663,15 @@ cdef inline void _amsgrad_double(
         p[i] = keep * p[i] - lr * m[i] / (sqrt(v_max[i]) + eps)
 
 
-cdef void amsgrad_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void amsgrad_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _amsgrad_double(n, a[0], a[1], a[2], a[3], a[4], c)
+    _amsgrad_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], a[4], <const double *>c)
 
 
 cdef inline void _adam_cautious_float(
-    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
-    cdef float a2 = <float>c[5], lr = <float>c[6], eps = <float>c[7]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], lr = c[6], eps = c[7]
     cdef float grad, move
     cdef Py_ssize_t i
     for i in range(n):
@@ -681,16 +682,15 @@ cdef inline void _adam_cautious_float(
         p[i] = where(move * p[i] < 0, p[i], keep * p[i]) - move
 
 
-cdef void adam_cautious_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adam_cautious_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _adam_cautious_float(n, a[0], a[1], a[2], a[3], c)
+    _adam_cautious_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _adam_cautious_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
-    cdef double a2 = <double>c[5], lr = <double>c[6], eps = <double>c[7]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], lr = c[6], eps = c[7]
     cdef double grad, move
     cdef Py_ssize_t i
     for i in range(n):
@@ -701,9 +701,9 @@ cdef inline void _adam_cautious_double(
         p[i] = where(move * p[i] < 0, p[i], keep * p[i]) - move
 
 
-cdef void adam_cautious_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adam_cautious_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _adam_cautious_double(n, a[0], a[1], a[2], a[3], c)
+    _adam_cautious_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef bint lion_scalars(const double *h, double *c) noexcept nogil:
@@ -721,10 +721,10 @@ cdef bint lion_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _lion_float(
-    Py_ssize_t n, floats p, floats g, floats m, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], b1 = <float>c[4]
-    cdef float a1 = <float>c[5], b2 = <float>c[6], a2 = <float>c[7], lr = <float>c[8]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], b1 = c[4], a1 = c[5], b2 = c[6], a2 = c[7]
+    cdef float lr = c[8]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -733,16 +733,16 @@ cdef inline void _lion_float(
         m[i] = b2 * m[i] + a2 * grad
 
 
-cdef void lion_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void lion_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _lion_float(n, a[0], a[1], a[2], c)
+    _lion_float(length(n, sizeof(float)), a[0], a[1], a[2], <const float *>c)
 
 
 cdef inline void _lion_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], b1 = <double>c[4]
-    cdef double a1 = <double>c[5], b2 = <double>c[6], a2 = <double>c[7], lr = <double>c[8]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], b1 = c[4], a1 = c[5], b2 = c[6], a2 = c[7]
+    cdef double lr = c[8]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -751,16 +751,16 @@ cdef inline void _lion_double(
         m[i] = b2 * m[i] + a2 * grad
 
 
-cdef void lion_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void lion_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _lion_double(n, a[0], a[1], a[2], c)
+    _lion_double(length(n, sizeof(double)), a[0], a[1], a[2], <const double *>c)
 
 
 cdef inline void _lion_cautious_float(
-    Py_ssize_t n, floats p, floats g, floats m, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], b1 = <float>c[4]
-    cdef float a1 = <float>c[5], b2 = <float>c[6], a2 = <float>c[7], lr = <float>c[8]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], b1 = c[4], a1 = c[5], b2 = c[6], a2 = c[7]
+    cdef float lr = c[8]
     cdef float grad, move
     cdef Py_ssize_t i
     for i in range(n):
@@ -770,16 +770,16 @@ cdef inline void _lion_cautious_float(
         m[i] = b2 * m[i] + a2 * grad
 
 
-cdef void lion_cautious_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void lion_cautious_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _lion_cautious_float(n, a[0], a[1], a[2], c)
+    _lion_cautious_float(length(n, sizeof(float)), a[0], a[1], a[2], <const float *>c)
 
 
 cdef inline void _lion_cautious_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], b1 = <double>c[4]
-    cdef double a1 = <double>c[5], b2 = <double>c[6], a2 = <double>c[7], lr = <double>c[8]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], b1 = c[4], a1 = c[5], b2 = c[6], a2 = c[7]
+    cdef double lr = c[8]
     cdef double grad, move
     cdef Py_ssize_t i
     for i in range(n):
@@ -789,9 +789,9 @@ cdef inline void _lion_cautious_double(
         m[i] = b2 * m[i] + a2 * grad
 
 
-cdef void lion_cautious_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void lion_cautious_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _lion_cautious_double(n, a[0], a[1], a[2], c)
+    _lion_cautious_double(length(n, sizeof(double)), a[0], a[1], a[2], <const double *>c)
 
 
 cdef bint adamax_scalars(const double *h, double *c) noexcept nogil:
@@ -816,10 +816,10 @@ cdef bint adamax_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _adamax_float(
-    Py_ssize_t n, floats p, floats g, floats m, floats u, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, floats u, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
-    cdef float b2 = <float>c[5], lr = <float>c[6], eps_in = <float>c[7], eps_out = <float>c[8]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], b2 = c[5], lr = c[6], eps_in = c[7]
+    cdef float eps_out = c[8]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -829,16 +829,16 @@ cdef inline void _adamax_float(
         p[i] = keep * p[i] - lr * m[i] / (u[i] + eps_out)
 
 
-cdef void adamax_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adamax_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _adamax_float(n, a[0], a[1], a[2], a[3], c)
+    _adamax_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _adamax_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, doubles u, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
-    cdef double b2 = <double>c[5], lr = <double>c[6], eps_in = <double>c[7], eps_out = <double>c[8]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], b2 = c[5], lr = c[6], eps_in = c[7]
+    cdef double eps_out = c[8]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -848,9 +848,9 @@ cdef inline void _adamax_double(
         p[i] = keep * p[i] - lr * m[i] / (u[i] + eps_out)
 
 
-cdef void adamax_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adamax_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _adamax_double(n, a[0], a[1], a[2], a[3], c)
+    _adamax_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef bint nadam_scalars(const double *h, double *c) noexcept nogil:
@@ -887,10 +887,10 @@ cdef bint nadam_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _nadam_float(
-    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
-    cdef float a2 = <float>c[5], c1 = <float>c[6], c2 = <float>c[7], eps = <float>c[8]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], c1 = c[6], c2 = c[7]
+    cdef float eps = c[8]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -900,16 +900,16 @@ cdef inline void _nadam_float(
         p[i] = keep * p[i] - (c1 * m[i] + c2 * grad) / (sqrt(v[i]) + eps)
 
 
-cdef void nadam_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void nadam_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _nadam_float(n, a[0], a[1], a[2], a[3], c)
+    _nadam_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _nadam_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
-    cdef double a2 = <double>c[5], c1 = <double>c[6], c2 = <double>c[7], eps = <double>c[8]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], c1 = c[6], c2 = c[7]
+    cdef double eps = c[8]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -919,9 +919,9 @@ cdef inline void _nadam_double(
         p[i] = keep * p[i] - (c1 * m[i] + c2 * grad) / (sqrt(v[i]) + eps)
 
 
-cdef void nadam_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void nadam_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _nadam_double(n, a[0], a[1], a[2], a[3], c)
+    _nadam_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef bint radam_scalars(const double *h, double *c) noexcept nogil:
@@ -961,10 +961,10 @@ cdef bint radam_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _radam_float(
-    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
-    cdef float a2 = <float>c[5], lr = <float>c[6], w = <float>c[7], eps = <float>c[8]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], lr = c[6], w = c[7]
+    cdef float eps = c[8]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -974,16 +974,16 @@ cdef inline void _radam_float(
         p[i] = keep * p[i] - lr * m[i] / (w * sqrt(v[i]) + eps)
 
 
-cdef void radam_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void radam_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _radam_float(n, a[0], a[1], a[2], a[3], c)
+    _radam_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _radam_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
-    cdef double a2 = <double>c[5], lr = <double>c[6], w = <double>c[7], eps = <double>c[8]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], lr = c[6], w = c[7]
+    cdef double eps = c[8]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -993,9 +993,9 @@ cdef inline void _radam_double(
         p[i] = keep * p[i] - lr * m[i] / (w * sqrt(v[i]) + eps)
 
 
-cdef void radam_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void radam_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _radam_double(n, a[0], a[1], a[2], a[3], c)
+    _radam_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef bint adadelta_scalars(const double *h, double *c) noexcept nogil:
@@ -1015,10 +1015,9 @@ cdef bint adadelta_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _adadelta_float(
-    Py_ssize_t n, floats p, floats g, floats s, floats d, const double *c,
+    Py_ssize_t n, floats p, floats g, floats s, floats d, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a = <float>c[4]
-    cdef float eps = <float>c[5], lr = <float>c[6]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps = c[5], lr = c[6]
     cdef float grad, delta
     cdef Py_ssize_t i
     for i in range(n):
@@ -1029,16 +1028,15 @@ cdef inline void _adadelta_float(
         p[i] = keep * p[i] - lr * delta
 
 
-cdef void adadelta_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adadelta_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _adadelta_float(n, a[0], a[1], a[2], a[3], c)
+    _adadelta_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _adadelta_double(
     Py_ssize_t n, doubles p, doubles g, doubles s, doubles d, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a = <double>c[4]
-    cdef double eps = <double>c[5], lr = <double>c[6]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a = c[4], eps = c[5], lr = c[6]
     cdef double grad, delta
     cdef Py_ssize_t i
     for i in range(n):
@@ -1049,9 +1047,9 @@ cdef inline void _adadelta_double(
         p[i] = keep * p[i] - lr * delta
 
 
-cdef void adadelta_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adadelta_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _adadelta_double(n, a[0], a[1], a[2], a[3], c)
+    _adadelta_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef bint ademamix_scalars(const double *h, double *c) noexcept nogil:
@@ -1087,10 +1085,10 @@ cdef bint ademamix_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _ademamix_float(
-    Py_ssize_t n, floats p, floats g, floats m, floats w, floats v, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, floats w, floats v, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
-    cdef float a2 = <float>c[5], a3 = <float>c[6], c1 = <float>c[7], c2 = <float>c[8], eps = <float>c[9]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], a3 = c[6], c1 = c[7]
+    cdef float c2 = c[8], eps = c[9]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -1101,16 +1099,16 @@ cdef inline void _ademamix_float(
         p[i] = keep * p[i] - (c1 * m[i] + c2 * w[i]) / (sqrt(v[i]) + eps)
 
 
-cdef void ademamix_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void ademamix_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _ademamix_float(n, a[0], a[1], a[2], a[3], a[4], c)
+    _ademamix_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], a[4], <const float *>c)
 
 
 cdef inline void _ademamix_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, doubles w, doubles v, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
-    cdef double a2 = <double>c[5], a3 = <double>c[6], c1 = <double>c[7], c2 = <double>c[8], eps = <double>c[9]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], a3 = c[6], c1 = c[7]
+    cdef double c2 = c[8], eps = c[9]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -1121,9 +1119,9 @@ cdef inline void _ademamix_double(
         p[i] = keep * p[i] - (c1 * m[i] + c2 * w[i]) / (sqrt(v[i]) + eps)
 
 
-cdef void ademamix_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void ademamix_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _ademamix_double(n, a[0], a[1], a[2], a[3], a[4], c)
+    _ademamix_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], a[4], <const double *>c)
 
 
 cdef bint adopt_scalars(const double *h, double *c) noexcept nogil:
@@ -1157,10 +1155,10 @@ cdef bint adopt_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _adopt_float(
-    Py_ssize_t n, floats p, floats g, floats m, floats v, const double *c,
+    Py_ssize_t n, floats p, floats g, floats m, floats v, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], a1 = <float>c[4]
-    cdef float a2 = <float>c[5], eps = <float>c[6], most = <float>c[7], lr = <float>c[8]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], eps = c[6], most = c[7]
+    cdef float lr = c[8]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -1170,16 +1168,16 @@ cdef inline void _adopt_float(
         p[i] = keep * p[i] - lr * m[i]
 
 
-cdef void adopt_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adopt_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _adopt_float(n, a[0], a[1], a[2], a[3], c)
+    _adopt_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _adopt_double(
     Py_ssize_t n, doubles p, doubles g, doubles m, doubles v, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3], a1 = <double>c[4]
-    cdef double a2 = <double>c[5], eps = <double>c[6], most = <double>c[7], lr = <double>c[8]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], a1 = c[4], a2 = c[5], eps = c[6], most = c[7]
+    cdef double lr = c[8]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -1189,9 +1187,9 @@ cdef inline void _adopt_double(
         p[i] = keep * p[i] - lr * m[i]
 
 
-cdef void adopt_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void adopt_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _adopt_double(n, a[0], a[1], a[2], a[3], c)
+    _adopt_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef double _power_sum(double n, double s) noexcept nogil:
@@ -1242,10 +1240,9 @@ cdef bint schedule_free_sgd_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _schedule_free_sgd_float(
-    Py_ssize_t n, floats p, floats g, floats z, const double *c,
+    Py_ssize_t n, floats p, floats g, floats z, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], k = <float>c[3], share = <float>c[4]
-    cdef float lr = <float>c[5]
+    cdef float scale = c[0], limit = c[1], decay = c[2], k = c[3], share = c[4], lr = c[5]
     cdef float grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -1254,16 +1251,15 @@ cdef inline void _schedule_free_sgd_float(
         z[i] -= lr * grad
 
 
-cdef void schedule_free_sgd_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void schedule_free_sgd_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _schedule_free_sgd_float(n, a[0], a[1], a[2], c)
+    _schedule_free_sgd_float(length(n, sizeof(float)), a[0], a[1], a[2], <const float *>c)
 
 
 cdef inline void _schedule_free_sgd_double(
     Py_ssize_t n, doubles p, doubles g, doubles z, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], k = <double>c[3], share = <double>c[4]
-    cdef double lr = <double>c[5]
+    cdef double scale = c[0], limit = c[1], decay = c[2], k = c[3], share = c[4], lr = c[5]
     cdef double grad
     cdef Py_ssize_t i
     for i in range(n):
@@ -1272,9 +1268,9 @@ cdef inline void _schedule_free_sgd_double(
         z[i] -= lr * grad
 
 
-cdef void schedule_free_sgd_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void schedule_free_sgd_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _schedule_free_sgd_double(n, a[0], a[1], a[2], c)
+    _schedule_free_sgd_double(length(n, sizeof(double)), a[0], a[1], a[2], <const double *>c)
 
 
 cdef bint schedule_free_adamw_scalars(const double *h, double *c) noexcept nogil:
@@ -1300,10 +1296,10 @@ cdef bint schedule_free_adamw_scalars(const double *h, double *c) noexcept nogil
 
 
 cdef inline void _schedule_free_adamw_float(
-    Py_ssize_t n, floats p, floats g, floats v, floats z, const double *c,
+    Py_ssize_t n, floats p, floats g, floats v, floats z, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], k = <float>c[3], a2 = <float>c[4]
-    cdef float r = <float>c[5], eps = <float>c[6], share = <float>c[7], lr = <float>c[8]
+    cdef float scale = c[0], limit = c[1], decay = c[2], k = c[3], a2 = c[4], r = c[5], eps = c[6], share = c[7]
+    cdef float lr = c[8]
     cdef float grad, move
     cdef Py_ssize_t i
     for i in range(n):
@@ -1314,16 +1310,16 @@ cdef inline void _schedule_free_adamw_float(
         z[i] -= lr * move
 
 
-cdef void schedule_free_adamw_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void schedule_free_adamw_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _schedule_free_adamw_float(n, a[0], a[1], a[2], a[3], c)
+    _schedule_free_adamw_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _schedule_free_adamw_double(
     Py_ssize_t n, doubles p, doubles g, doubles v, doubles z, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], k = <double>c[3], a2 = <double>c[4]
-    cdef double r = <double>c[5], eps = <double>c[6], share = <double>c[7], lr = <double>c[8]
+    cdef double scale = c[0], limit = c[1], decay = c[2], k = c[3], a2 = c[4], r = c[5], eps = c[6], share = c[7]
+    cdef double lr = c[8]
     cdef double grad, move
     cdef Py_ssize_t i
     for i in range(n):
@@ -1334,9 +1330,9 @@ cdef inline void _schedule_free_adamw_double(
         z[i] -= lr * move
 
 
-cdef void schedule_free_adamw_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void schedule_free_adamw_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _schedule_free_adamw_double(n, a[0], a[1], a[2], a[3], c)
+    _schedule_free_adamw_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef bint muon_scalars(const double *h, double *c) noexcept nogil:
@@ -1350,33 +1346,33 @@ cdef bint muon_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _muon_float(
-    Py_ssize_t n, floats p, floats g, floats b, floats u, const double *c,
+    Py_ssize_t n, floats p, floats g, floats b, floats u, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], keep = <float>c[2], a = <float>c[3], lr = <float>c[4]
+    cdef float scale = c[0], limit = c[1], keep = c[2], a = c[3], lr = c[4]
     cdef Py_ssize_t i
     for i in range(n):
         b[i] += a * (clip(scale * g[i], limit) - b[i])
         p[i] = keep * p[i] - lr * u[i]  # u comes from the new b: fastopt/kernels/_layerwise.py
 
 
-cdef void muon_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void muon_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _muon_float(n, a[0], a[1], a[2], a[3], c)
+    _muon_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _muon_double(
     Py_ssize_t n, doubles p, doubles g, doubles b, doubles u, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], keep = <double>c[2], a = <double>c[3], lr = <double>c[4]
+    cdef double scale = c[0], limit = c[1], keep = c[2], a = c[3], lr = c[4]
     cdef Py_ssize_t i
     for i in range(n):
         b[i] += a * (clip(scale * g[i], limit) - b[i])
         p[i] = keep * p[i] - lr * u[i]  # u comes from the new b: fastopt/kernels/_layerwise.py
 
 
-cdef void muon_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void muon_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _muon_double(n, a[0], a[1], a[2], a[3], c)
+    _muon_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 cdef bint rprop_scalars(const double *h, double *c) noexcept nogil:
@@ -1399,10 +1395,10 @@ cdef bint rprop_scalars(const double *h, double *c) noexcept nogil:
 
 
 cdef inline void _rprop_float(
-    Py_ssize_t n, floats p, floats g, floats q, floats w, const double *c,
+    Py_ssize_t n, floats p, floats g, floats q, floats w, const float *c,
 ) noexcept nogil:
-    cdef float scale = <float>c[0], limit = <float>c[1], decay = <float>c[2], keep = <float>c[3], one = <float>c[4]
-    cdef float minus = <float>c[5], plus = <float>c[6], least = <float>c[7], most = <float>c[8], large = <float>c[9]
+    cdef float scale = c[0], limit = c[1], decay = c[2], keep = c[3], one = c[4], minus = c[5], plus = c[6]
+    cdef float least = c[7], most = c[8], large = c[9]
     cdef float grad, turn, zero, size
     cdef Py_ssize_t i
     for i in range(n):
@@ -1417,17 +1413,16 @@ cdef inline void _rprop_float(
         p[i] = keep * p[i] - sign(q[i]) * w[i]
 
 
-cdef void rprop_float(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rprop_float(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef floats *a = <floats *>x
-    _rprop_float(n, a[0], a[1], a[2], a[3], c)
+    _rprop_float(length(n, sizeof(float)), a[0], a[1], a[2], a[3], <const float *>c)
 
 
 cdef inline void _rprop_double(
     Py_ssize_t n, doubles p, doubles g, doubles q, doubles w, const double *c,
 ) noexcept nogil:
-    cdef double scale = <double>c[0], limit = <double>c[1], decay = <double>c[2], keep = <double>c[3]
-    cdef double one = <double>c[4], minus = <double>c[5], plus = <double>c[6], least = <double>c[7], most = <double>c[8]
-    cdef double large = <double>c[9]
+    cdef double scale = c[0], limit = c[1], decay = c[2], keep = c[3], one = c[4], minus = c[5], plus = c[6]
+    cdef double least = c[7], most = c[8], large = c[9]
     cdef double grad, turn, zero, size
     cdef Py_ssize_t i
     for i in range(n):
@@ -1442,9 +1437,9 @@ cdef inline void _rprop_double(
         p[i] = keep * p[i] - sign(q[i]) * w[i]
 
 
-cdef void rprop_double(void **x, Py_ssize_t n, const double *c) noexcept nogil:
+cdef void rprop_double(void **x, Py_ssize_t n, const void *c) noexcept nogil:
     cdef doubles *a = <doubles *>x
-    _rprop_double(n, a[0], a[1], a[2], a[3], c)
+    _rprop_double(length(n, sizeof(double)), a[0], a[1], a[2], a[3], <const double *>c)
 
 
 # The table: name, loops, scalars, and how many arrays, scalars and hyper-parameters they take.
@@ -1458,101 +1453,101 @@ cdef public void fill "FASTOPT_RULES"(void *to_fill) noexcept nogil:
     fill_gradients(table)
     add_rule(
         table, b"sgd", sgd_float, sgd_double,
-        sgd_scalars, 2, 5, 6,
+        scalars_here(sgd_scalars), 2, 5, 6,
     )
     add_rule(
         table, b"momentum", momentum_float, momentum_double,
-        momentum_scalars, 3, 8, 10,
+        scalars_here(momentum_scalars), 3, 8, 10,
     )
     add_rule(
         table, b"sign_sgd", sign_sgd_float, sign_sgd_double,
-        sign_sgd_scalars, 2, 5, 7,
+        scalars_here(sign_sgd_scalars), 2, 5, 7,
     )
     add_rule(
         table, b"signum", signum_float, signum_double,
-        signum_scalars, 3, 7, 7,
+        scalars_here(signum_scalars), 3, 7, 7,
     )
     add_rule(
         table, b"adagrad", adagrad_float, adagrad_double,
-        adagrad_scalars, 3, 7, 9,
+        scalars_here(adagrad_scalars), 3, 7, 9,
     )
     add_rule(
         table, b"ftrl", ftrl_float, ftrl_double,
-        ftrl_scalars, 4, 7, 9,
+        scalars_here(ftrl_scalars), 4, 7, 9,
     )
     add_rule(
         table, b"rmsprop", rmsprop_float, rmsprop_double,
-        rmsprop_scalars, 3, 8, 11,
+        scalars_here(rmsprop_scalars), 3, 8, 11,
     )
     add_rule(
         table, b"rmsprop_centered", rmsprop_centered_float, rmsprop_centered_double,
-        rmsprop_scalars, 4, 8, 11,
+        scalars_here(rmsprop_scalars), 4, 8, 11,
     )
     add_rule(
         table, b"rmsprop_momentum", rmsprop_momentum_float, rmsprop_momentum_double,
-        rmsprop_momentum_scalars, 4, 10, 11,
+        scalars_here(rmsprop_momentum_scalars), 4, 10, 11,
     )
     add_rule(
         table, b"rmsprop_centered_momentum", rmsprop_centered_momentum_float, rmsprop_centered_momentum_double,
-        rmsprop_momentum_scalars, 5, 10, 11,
+        scalars_here(rmsprop_momentum_scalars), 5, 10, 11,
     )
     add_rule(
         table, b"adam", adam_float, adam_double,
-        adam_scalars, 4, 8, 10,
+        scalars_here(adam_scalars), 4, 8, 10,
     )
     add_rule(
         table, b"amsgrad", amsgrad_float, amsgrad_double,
-        adam_scalars, 5, 8, 10,
+        scalars_here(adam_scalars), 5, 8, 10,
     )
     add_rule(
         table, b"adam_cautious", adam_cautious_float, adam_cautious_double,
-        adam_scalars, 4, 8, 10,
+        scalars_here(adam_scalars), 4, 8, 10,
     )
     add_rule(
         table, b"lion", lion_float, lion_double,
-        lion_scalars, 3, 9, 7,
+        scalars_here(lion_scalars), 3, 9, 7,
     )
     add_rule(
         table, b"lion_cautious", lion_cautious_float, lion_cautious_double,
-        lion_scalars, 3, 9, 7,
+        scalars_here(lion_scalars), 3, 9, 7,
     )
     add_rule(
         table, b"adamax", adamax_float, adamax_double,
-        adamax_scalars, 4, 9, 10,
+        scalars_here(adamax_scalars), 4, 9, 10,
     )
     add_rule(
         table, b"nadam", nadam_float, nadam_double,
-        nadam_scalars, 4, 9, 10,
+        scalars_here(nadam_scalars), 4, 9, 10,
     )
     add_rule(
         table, b"radam", radam_float, radam_double,
-        radam_scalars, 4, 9, 10,
+        scalars_here(radam_scalars), 4, 9, 10,
     )
     add_rule(
         table, b"adadelta", adadelta_float, adadelta_double,
-        adadelta_scalars, 4, 7, 8,
+        scalars_here(adadelta_scalars), 4, 7, 8,
     )
     add_rule(
         table, b"ademamix", ademamix_float, ademamix_double,
-        ademamix_scalars, 5, 10, 13,
+        scalars_here(ademamix_scalars), 5, 10, 13,
     )
     add_rule(
         table, b"adopt", adopt_float, adopt_double,
-        adopt_scalars, 4, 9, 10,
+        scalars_here(adopt_scalars), 4, 9, 10,
     )
     add_rule(
         table, b"schedule_free_sgd", schedule_free_sgd_float, schedule_free_sgd_double,
-        schedule_free_sgd_scalars, 3, 6, 9,
+        scalars_here(schedule_free_sgd_scalars), 3, 6, 9,
     )
     add_rule(
         table, b"schedule_free_adamw", schedule_free_adamw_float, schedule_free_adamw_double,
-        schedule_free_adamw_scalars, 4, 9, 11,
+        scalars_here(schedule_free_adamw_scalars), 4, 9, 11,
     )
     add_rule(
         table, b"muon", muon_float, muon_double,
-        muon_scalars, 4, 5, 13,
+        scalars_here(muon_scalars), 4, 5, 13,
     )
     add_rule(
         table, b"rprop", rprop_float, rprop_double,
-        rprop_scalars, 4, 10, 7,
+        scalars_here(rprop_scalars), 4, 10, 7,
     )
