@@ -16,11 +16,16 @@ run = pytest.fixture(runner)
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # in Keras on PyTorch
 
 MODULES = {"torch": "torch", "keras": "keras", "sklearn": "sklearn", "optax": "optax"}
+# What only one of the two has.
+FREE = ("schedulefreeadamw", "schedulefreesgd")
+ALONE = {
+    "torch": ("lion", "ademamix", "adopt", "ftrl", "lamb", "muon", "signsgd", "signum", *FREE),
+    "keras": ("radam", "ademamix", "adopt", "ftrl", "lamb", "muon", "signsgd", "signum", *FREE),
+    "optax": ("amsgrad", "nadam", "ademamix", "adopt", "ftrl", "lamb", "muon", "signsgd", "signum", *FREE),
+}
 CASES = [
-    *(("torch", name) for name in OPTIMIZERS if name != "lion"),
-    *(("keras", name) for name in OPTIMIZERS if name != "radam"),
+    *((library, name) for library, alone in ALONE.items() for name in OPTIMIZERS if name not in alone),
     *(("sklearn", name) for name in ("sgd", "momentum", "nesterov", "adam")),
-    *(("optax", name) for name in OPTIMIZERS if name not in ("amsgrad", "nadam")),
 ]
 
 

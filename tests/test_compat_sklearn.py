@@ -299,7 +299,8 @@ def test_float32_and_weights_of_samples(name, solver, weights):
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
 def test_every_optimizer_trains(name, solver):
     X, y = data(name)
-    net, _ = both(name, solver=solver, learning_rate_init=1.0 if solver == "adadelta" else 0.003, max_iter=60)
+    rates = {"adadelta": 1.0, "ftrl": 0.1}
+    net, _ = both(name, solver=solver, learning_rate_init=rates.get(solver, 0.003), max_iter=60)
     net.set_params(batch_size=20).fit(X, y)
     assert net.loss_curve_[-1] < 0.9 * net.loss_curve_[0]
     assert net.solver == solver
@@ -359,7 +360,7 @@ def test_hyper_parameters_have_one_place():
     found = net.set_params(solver_params={"amsgrad": True, "weight_decay": 0.3}).fit(X, y)._optimizer.optimizer
     assert type(found) is fastopt.AdamW
     expected = {"lr": 0.01, "betas": (0.8, 0.999), "eps": 1e-6, "eps_hat": True, "amsgrad": True, "weight_decay": 0.3}
-    assert found.groups[0].hyper_parameters() == {**expected, "decoupled": True}
+    assert found.groups[0].hyper_parameters() == {**expected, "decoupled": True, "cautious": False}
     net = ours.MLPClassifier((4,), solver="rmsprop", max_iter=1, solver_params={"alpha": 0.9}).fit(X, y)
     found = net._optimizer.optimizer.groups[0].hyper_parameters()
     assert (found["alpha"], found["momentum"], found["lr"]) == (0.9, 0.0, 0.001)
@@ -586,11 +587,11 @@ def test_patch_trains_estimators_of_their_own_class(solver):
         ),
         (
             {"solver": "lion", "solver_params": {"rho": 0.1}},
-            "solver_params: expected hyper-parameters of Lion, among betas, weight_decay, got 'rho'",
+            "solver_params: expected hyper-parameters of Lion, among betas, weight_decay, cautious, got 'rho'",
         ),
         (
             {"solver": "lion", "solver_params": {"steps": 3}},
-            "solver_params: expected hyper-parameters of Lion, among betas, weight_decay, got 'steps'",
+            "solver_params: expected hyper-parameters of Lion, among betas, weight_decay, cautious, got 'steps'",
         ),
         (
             {"solver": "adamw", "solver_params": {"weight_decay": -1}},
