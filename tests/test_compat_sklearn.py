@@ -587,11 +587,11 @@ def test_patch_trains_estimators_of_their_own_class(solver):
         ),
         (
             {"solver": "lion", "solver_params": {"rho": 0.1}},
-            "solver_params: expected hyper-parameters of Lion, among betas, weight_decay, cautious, got 'rho'",
+            "solver_params: expected hyper-parameters of Lion, among betas, cautious, weight_decay, got 'rho'",
         ),
         (
             {"solver": "lion", "solver_params": {"steps": 3}},
-            "solver_params: expected hyper-parameters of Lion, among betas, weight_decay, cautious, got 'steps'",
+            "solver_params: expected hyper-parameters of Lion, among betas, cautious, weight_decay, got 'steps'",
         ),
         (
             {"solver": "adamw", "solver_params": {"weight_decay": -1}},

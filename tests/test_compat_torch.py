@@ -64,8 +64,10 @@ VARIANTS = [
 each_variant = pytest.mark.parametrize(
     ("name", "options"), VARIANTS, ids=[f"{name}-{'-'.join(options)}" for name, options in VARIANTS]
 )
-each_class = pytest.mark.parametrize("name", [name for name in ours.__all__ if name != "Lion"])
-each_optimizer = pytest.mark.parametrize("name", ours.__all__)
+# All but Muon, which takes matrices alone, and computes in another type than PyTorch's: at the end.
+NAMES = [name for name in ours.__all__ if name != "Muon"]
+each_class = pytest.mark.parametrize("name", [name for name in NAMES if hasattr(torch.optim, name)])
+each_optimizer = pytest.mark.parametrize("name", NAMES)
 
 
 def make_params(seed=0, shapes=SHAPES, dtype=torch.float64):
@@ -166,20 +168,127 @@ def test_first_steps_have_torchs_state(name, options, alone):
         assert_same_state(*opts)
 
 
-def test_lion_equals_its_formula():
+OWN = [
+    ("Lion", {"lr": 1e-2, "betas": (0.8, 0.95), "weight_decay": 0.1}),
+    ("SignSGD", {"lr": 1e-2}),
+    ("SignSGD", {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("FTRL", {"lr": 0.1, "l1": 0.1, "l2": 0.2, "l2_shrinkage": 0.1, "beta": 0.3, "weight_decay": 0.1}),
+    ("AdEMAMix", {"lr": 1e-2, "betas": (0.8, 0.9, 0.99), "mixing": 2.0, "mixing_warmup": 50, "beta3_warmup": 70}),
+    ("AdEMAMix", {"lr": 1e-2, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("ADOPT", {"lr": 1e-2, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("ADOPT", {"lr": 1e-2, "clipped": False}),
+    ("LAMB", {"lr": 1e-2, "betas": (0.8, 0.9), "weight_decay": 0.1}),
+    ("ScheduleFreeSGD", {"lr": 1e-2, "momentum": 0.7, "weight_decay": 0.1, "warmup_steps": 40, "r": 0.75}),
+    ("ScheduleFreeAdamW", {"lr": 1e-2, "betas": (0.8, 0.9), "weight_decay": 0.1, "warmup_steps": 40}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OWN, ids=str)
+def test_what_torch_has_not_equals_its_formula(name, options):
     params = make_params()
-    arrays = [param.detach().numpy().copy() for param in params]
-    moments = [np.zeros_like(array) for array in arrays]
-    opt = ours.Lion(params, lr=1e-2, betas=(0.8, 0.95), weight_decay=0.1)
+    named = {"decoupled" if key == "decoupled_weight_decay" else key: value for key, value in options.items()}
+    exact = getattr(oracle, name)([param.detach().numpy() for param in params], **named)
+    opt, climbing = getattr(ours, name)(params, **options), make_params()
+    other = getattr(ours, name)(climbing, maximize=True, **options)
     for step in range(STEPS):
         set_grads(step, params)
-        for i, param in enumerate(params):
-            grad = param.grad.numpy()
-            new = oracle.lion(arrays[i], grad, moments[i], lr=1e-2, beta1=0.8, beta2=0.95, weight_decay=0.1)
-            arrays[i], moments[i] = new["param"], new["exp_avg"]
+        for param, twin in zip(params, climbing, strict=True):
+            twin.grad = -param.grad
+        exact.step([param.grad.numpy() for param in params])
         opt.step()
-        np.testing.assert_allclose(values(params), np.concatenate([a.ravel() for a in arrays]), rtol=1e-9)
-    assert {key for state in opt.state.values() for key in state} == {"exp_avg"}
+        other.step()
+        expected = np.concatenate([array.ravel() for array in exact.params])
+        np.testing.assert_allclose(values(params), expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(values(climbing), values(params))
+    assert {key for state in opt.state.values() for key in state} - {"step"} == set(exact.states[0])
+
+
+FREE = [
+    ("ScheduleFreeSGD", "SGDScheduleFree", {"lr": 0.05, "momentum": 0.7, "warmup_steps": 50, "weight_decay": 0.1}),
+    ("ScheduleFreeAdamW", "AdamWScheduleFree", {"lr": 0.01, "r": 0.75, "warmup_steps": 100}),
+]
+
+
+@pytest.mark.parametrize(("name", "theirs", "options"), FREE, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_user_of_schedulefree_changes_an_import(name, theirs, options):
+    """Parameters while training and while evaluating, and back to the bit."""
+    schedulefree = pytest.importorskip("schedulefree", reason="compares with schedulefree where it is installed")
+    params, twins = make_params(), make_params()
+    opts = getattr(ours, name)(params, **options), getattr(schedulefree, theirs)(twins, **options)
+    for epoch in range(10):
+        for opt in opts:
+            opt.train()
+        for step in range(100):
+            set_grads(100 * epoch + step, params, twins)
+            for opt in opts:
+                opt.step()
+            assert_close(params, twins)
+        before = values(params)
+        for opt in opts:
+            opt.eval()
+        assert_close(params, twins)
+        opts[0].train()
+        np.testing.assert_array_equal(values(params), before)
+        opts[0].eval()
+
+
+@pytest.mark.parametrize("name", ["ScheduleFreeSGD", "ScheduleFreeAdamW"])
+def test_a_state_knows_whether_the_means_are_in(name):
+    params, others = make_params(), make_params()
+    opt, other = getattr(ours, name)(params, lr=0.1), getattr(ours, name)(others, lr=0.1)
+    for step in range(3):
+        set_grads(step, params)
+        opt.step()
+    opt.eval()
+    with pytest.raises(RuntimeError, match=r"^step: expected the parameters in place, got their means: train\(\)"):
+        opt.step()
+    with torch.no_grad():
+        for param, twin in zip(params, others, strict=True):
+            twin.copy_(param)
+    other.load_state_dict(copy.deepcopy(opt.state_dict()))
+    with pytest.raises(RuntimeError, match=r"^step: expected the parameters in place"):
+        other.step()
+    for each in (opt, other):
+        each.train()
+    set_grads(9, params, others)
+    for each in (opt, other):
+        each.step()
+    np.testing.assert_array_equal(values(params), values(others))
+
+
+@pytest.mark.skipif(not hasattr(ours, "Muon"), reason="PyTorch has Muon from version 2.9 on")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 0.01},
+        {"lr": 0.1, "momentum": 0.8, "nesterov": False, "weight_decay": 0.3, "adjust_lr_fn": "match_rms_adamw"},
+        {"lr": 0.01, "ns_steps": 3, "eps": 1e-3, "ns_coefficients": (2.0, -1.5, 0.5)},
+    ],
+    ids=str,
+)
+def test_muon_is_torchs(options, monkeypatch):
+    """Kept from bfloat16 to rounding, and as it is to the rounding of bfloat16; the state changes sides."""
+    assert inspect.signature(ours.Muon) == inspect.signature(torch.optim.Muon)
+    shapes = [(3, 4), (7, 2), (1, 5)]
+    for exactly in (False, True):
+        if exactly:
+            monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor.clone())
+        mine, theirs = make_params(shapes=shapes), make_params(shapes=shapes)
+        opts = [ours.Muon(mine, **options), torch.optim.Muon(theirs, **options)]
+        for step in range(STEPS if exactly else 5):
+            if step == 300:
+                states = [copy.deepcopy(opt.state_dict()) for opt in opts]
+                opts = [ours.Muon(mine, **options), torch.optim.Muon(theirs, **options)]
+                for opt, state in zip(opts, reversed(states), strict=True):
+                    opt.load_state_dict(state)
+            set_grads(step, mine, theirs, missing=0.2 if step % 3 == 0 else 0)
+            for opt in opts:
+                opt.step()
+        if exactly:
+            assert_close(mine, theirs)
+            assert_same_state(*opts)
+        else:
+            np.testing.assert_allclose(values(mine), values(theirs), rtol=0, atol=0.02 * 5 * options["lr"])
 
 
 @each_optimizer
@@ -440,6 +549,7 @@ def test_scaler_of_torch_skips_and_scales():
         assert_close(mine, theirs)
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of PyTorch, in itself
 def test_compiled_steps_are_torchs():
     mine, theirs, *opts = pairs("Adam", lr=0.01)
     steps = [torch.compile(opt.step, backend="eager") for opt in opts]
@@ -702,6 +812,7 @@ def test_counter_ends_where_torchs_does():
         ({"betas": (0.9, 1.0)}, ValueError, r"beta2: expected a number in \[0, 1\), got 1.0"),
         ({"betas": 0.9}, TypeError, "betas: expected a pair of numbers, got 0.9"),
         ({"weight_decay": "much"}, TypeError, "weight_decay: expected a finite number >= 0, got 'much'"),
+        ({"betas": (0.9, 0.9, 0.9)}, TypeError, r"betas: expected a pair of numbers, got \(0.9, 0.9, 0.9\)"),
     ],
 )
 def test_lion_refuses_hyper_parameters(options, error, message):

@@ -5,16 +5,20 @@ its saving, and learning rate schedulers are PyTorch's. The step updates dense f
 by compiled rules, all of them in one call; any others among the parameters take PyTorch's own step.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import inf
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from fastopt._extras import require
 from fastopt._typing import Array
 from fastopt.kernels import _backend, rules
 from fastopt.kernels._backend import Bound
+from fastopt.kernels._checks import GRAD
+from fastopt.kernels._layerwise import prepared
 from fastopt.kernels._step import bind
 from fastopt.kernels._threads import run
 from fastopt.kernels.rules import CHECKS, RULES, Rule
@@ -22,7 +26,28 @@ from fastopt.kernels.rules import CHECKS, RULES, Rule
 torch: Any = require("torch", extra="torch", what="fastopt.compat.torch")
 optim: Any = torch.optim
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "RAdam", "RMSprop", "Rprop"]
+__all__ = [
+    "ADOPT",
+    "FTRL",
+    "LAMB",
+    "SGD",
+    "AdEMAMix",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+    "SignSGD",
+]
+if hasattr(optim, "Muon"):
+    __all__ += ["Muon"]
 
 Tensor = Any
 Group = dict[str, Any]
@@ -38,9 +63,10 @@ _CONVENTIONS = {
     "lr_in_velocity": False,
 }
 
-# What PyTorch has as pairs.
-_PAIRS = {
-    "betas": ("beta1", "beta2"),
+# What PyTorch has as pairs, or as more.
+_PAIRS: dict[str, tuple[str, ...]] = {
+    "betas": ("beta1", "beta2", "beta3"),
+    "ns_coefficients": ("ns_coefficient1", "ns_coefficient2", "ns_coefficient3"),
     "etas": ("eta_minus", "eta_plus"),
     "step_sizes": ("step_size_min", "step_size_max"),
 }
@@ -80,6 +106,7 @@ class _Part:
         self.products: list[Array] = []
         self.momentum = 1.0  # of the next step
         self.streams: list[list[Array]] = [[] for _ in rule.streams]
+        self.layer: list[Array] = []  # the arrays of the one tensor of a layerwise rule
 
     def add(self, place: int, suffix: str, found: _Found) -> None:
         self.places.append(place)
@@ -88,8 +115,11 @@ class _Part:
             self.counters.append(found.counter)
         if found.product is not None:
             self.products.append(found.product)
-        for stream, array in zip(self.streams, found.arrays, strict=True):
+        workspace = [np.empty_like(found.arrays[0]) for _ in self.rule.workspace]
+        for stream, array in zip(self.streams, [*found.arrays, *workspace], strict=True):
             stream.append(array)
+        if self.rule.layerwise:
+            self.layer = [stream[0] for stream in self.streams]
 
     def stands(self) -> bool:
         """Whether the parameters have done `done` steps still."""
@@ -125,7 +155,7 @@ class _Plan:
             rules_of_parts = tuple([part.rule for part in self.parts])
             streams = tuple([part.streams for part in self.parts])
             self.bound = bind(rules_of_parts, streams, [part.suffixes for part in self.parts])
-            self._load(values)
+            self._load(values, [part.streams[GRAD] for part in self.parts])
             for part in self.parts:
                 part.streams = []  # the gradients are not the plan's to keep
 
@@ -158,15 +188,24 @@ class _Plan:
         if self.bound is None:
             return True
         given = tuple([[grads[place] for place in part.places] for part in self.parts])
-        self._load(values)
         try:
-            return self.bound.rebind(given) or self.bound.rebind(tuple([[g.numpy() for g in own] for own in given]))
+            fits = self.bound.rebind(given) or self.bound.rebind(tuple([[g.numpy() for g in own] for own in given]))
         except (RuntimeError, TypeError):  # a gradient that is sparse, or has a graph
             return False
+        if fits:
+            self._load(values, given)
+        return fits
 
-    def _load(self, values: list[Values]) -> None:
+    def _load(self, values: list[Values], grads: Sequence[Sequence[Any]]) -> None:
         assert self.bound is not None
-        self.bound.load(tuple([(*values[part.group], int(part.done) + 1) for part in self.parts]))
+        loaded = []
+        for part, (grad, *_) in zip(self.parts, grads, strict=True):
+            own = (*values[part.group], int(part.done) + 1)
+            if part.layer:
+                param, _, *others = part.layer
+                own = prepared(part.rule, [param, np.asarray(grad), *others], own, part.suffixes[0])
+            loaded.append(own)
+        self.bound.load(tuple(loaded))
         for part in self.parts:
             if part.products:
                 known = dict(zip(part.rule.hyper_parameters, values[part.group], strict=False))
@@ -249,6 +288,11 @@ class _Compiled:
         """Return the update rule that hyper-parameters choose."""
         raise NotImplementedError
 
+    @staticmethod
+    def _named(group: Group) -> Group:
+        """Return hyper-parameters by the names that rules have for them."""
+        return group
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters that have a gradient.
 
@@ -300,13 +344,13 @@ class _Compiled:
             return None, ()
         rule = self._rule(group)
         decoupled = group.get("decoupled_weight_decay", self._decoupled)
-        known = {**_CONVENTIONS, **self._conventions, **group, "decoupled": decoupled}
+        known = {**_CONVENTIONS, **self._conventions, **self._named(group), "decoupled": decoupled}
         for pair, names in _PAIRS.items():
             if pair in group:
-                known |= zip(names, group[pair], strict=True)
+                known |= zip(names, group[pair], strict=False)
         try:
             plain = [kind(known[name]) for name, kind in _READERS[rule]]
-            values = (*plain, -1.0 if group["maximize"] else 1.0, inf)
+            values = (*plain, -1.0 if group.get("maximize") else 1.0, inf)
             rule.scalars_of(*values, 1)  # refuses what is out of range; PyTorch takes more, between steps most of all
         except (KeyError, RuntimeError, TypeError, ValueError):
             if self._torch_step is None:
@@ -317,7 +361,7 @@ class _Compiled:
     def _make_plan(self, chosen: list[Rule | None], values: list[Values], grads: list[Any]) -> _Plan:
         """Look at all tensors, and return the plan of the next steps."""
         plan = _Plan(chosen)
-        parts: dict[tuple[int, float], _Part] = {}
+        parts: dict[tuple[int, float, int], _Part] = {}
         place = -1
         for number, (group, rule) in enumerate(zip(self.param_groups, chosen, strict=True)):
             for i, param in enumerate(group["params"]):
@@ -328,7 +372,7 @@ class _Compiled:
                 if rule is None or found is None:
                     plan.rest.setdefault(number, []).append(param)
                     continue
-                key = number, found.done
+                key = number, found.done, place if rule.layerwise else -1
                 if key not in parts:
                     parts[key] = _Part(number, rule, found.done)
                 parts[key].add(place, f"[{number}][{i}]", found)
@@ -355,6 +399,9 @@ class _Compiled:
         made: dict[str, Tensor] = {}
         if not state if self._counts else any(state.get(name) is None for name in rule.states):
             for name, start in rule.states.items():
+                if start == "param":
+                    made[name] = param.detach().clone(memory_format=torch.preserve_format)
+                    continue
                 value = group.get(start, self.defaults.get(start, 0.0)) if isinstance(start, str) else start
                 made[name] = torch.full_like(param, float(value), memory_format=torch.preserve_format)
             if self._counts:
@@ -677,7 +724,26 @@ class Rprop(_Compiled, optim.Rprop):  # type: ignore[misc]
         return rules.RPROP
 
 
-class Lion(_Compiled, optim.Optimizer):  # type: ignore[misc]
+class _Own(_Compiled, optim.Optimizer):  # type: ignore[misc]
+    """A rule that PyTorch has not, as an optimizer of PyTorch: hyper-parameters are checked when they are given."""
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with hyper-parameters of their own, which are checked first."""
+        group = {**self.defaults, **param_group}
+        for name, value in group.items():
+            if name in _PAIRS:
+                names = [own for own in _PAIRS[name] if own in self._rule(group).hyper_parameters]
+                if not isinstance(value, list | tuple) or len(value) != len(names):
+                    expected = {2: "a pair of numbers", 3: "three numbers"}[len(names)]
+                    raise TypeError(f"{name}: expected {expected}, got {value!r}")
+                for own, one in zip(names, value, strict=True):
+                    CHECKS[own](own, _plain(one))
+            elif name in CHECKS:
+                CHECKS[name](name, _plain(value))
+        super().add_param_group(param_group)
+
+
+class Lion(_Own):
     """Lion, which PyTorch has not, as an optimizer of PyTorch by `fastopt.kernels.lion`.
 
     Parameters
@@ -727,22 +793,569 @@ class Lion(_Compiled, optim.Optimizer):  # type: ignore[misc]
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
         optim.Optimizer.__init__(self, params, defaults)
 
-    def add_param_group(self, param_group: Group) -> None:
-        """Add parameters with hyper-parameters of their own, which are checked first."""
-        group = {**self.defaults, **param_group}
-        for name, value in group.items():
-            if name == "betas":
-                if not isinstance(value, list | tuple) or len(value) != 2:
-                    raise TypeError(f"betas: expected a pair of numbers, got {value!r}")
-                for i, beta in enumerate(value, start=1):
-                    CHECKS[f"beta{i}"](f"beta{i}", _plain(beta))
-            elif name in CHECKS:
-                CHECKS[name](name, _plain(value))
-        super().add_param_group(param_group)
-
     @staticmethod
     def _rule(group: Group) -> Rule:
         return rules.LION
+
+
+class SignSGD(_Own):
+    """SignSGD, and with momentum Signum, as an optimizer of PyTorch by `fastopt.kernels.sign_sgd`.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor), or of groups
+        Dense float32 or float64 parameters on the CPU, updated in place.
+    lr : float or tensor
+        Learning rate, finite, >= 0.
+    momentum : float
+        Share of the average that is kept, in [0, 1].
+    weight_decay : float
+        L2 penalty in the gradient, finite, >= 0.
+    decoupled_weight_decay : bool
+        Decay the parameter apart from the gradient.
+    maximize : bool
+        Climb instead of descending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
+
+    References
+    ----------
+    See `fastopt.kernels.sign_sgd`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.SignSGD([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.9000, -1.9000])
+    """
+
+    _counts = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1e-4,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize,
+        }
+        optim.Optimizer.__init__(self, params, defaults)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.SIGNUM if group["momentum"] > 0 else rules.SIGN_SGD
+
+
+class FTRL(_Own):
+    """FTRL-Proximal as an optimizer of PyTorch by `fastopt.kernels.ftrl`.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor), or of groups
+        Dense float32 or float64 parameters on the CPU, updated in place.
+    lr : float or tensor
+        Learning rate, finite, > 0.
+    l1, l2, l2_shrinkage, beta, initial_accumulator_value : float
+        As in `fastopt.FTRL`.
+    weight_decay : float
+        Decoupled: the share of a parameter that goes at rate 1, finite, >= 0.
+    maximize : bool
+        Climb instead of descending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
+
+    References
+    ----------
+    See `fastopt.kernels.ftrl`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.FTRL([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.7451, -1.7427])
+    """
+
+    _counts = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1e-3,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        l2_shrinkage: float = 0.0,
+        beta: float = 0.0,
+        initial_accumulator_value: float = 0.1,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "l1": l1,
+            "l2": l2,
+            "l2_shrinkage": l2_shrinkage,
+            "beta": beta,
+            "initial_accumulator_value": initial_accumulator_value,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+        }
+        optim.Optimizer.__init__(self, params, defaults)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.FTRL
+
+
+class AdEMAMix(_Own):
+    """AdEMAMix as an optimizer of PyTorch by `fastopt.kernels.ademamix`.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor), or of groups
+        Dense float32 or float64 parameters on the CPU, updated in place.
+    lr : float or tensor
+        Learning rate, finite, >= 0.
+    betas : three of float
+        Shares of the fast average, of the squares and of the slow average that are kept, in [0, 1).
+    mixing, mixing_warmup, beta3_warmup
+        As in `fastopt.AdEMAMix`.
+    eps : float
+        Finite, >= 0.
+    weight_decay : float
+        L2 penalty in the gradient, finite, >= 0.
+    decoupled_weight_decay : bool
+        Decay the parameter apart from the gradient.
+    maximize : bool
+        Climb instead of descending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
+
+    References
+    ----------
+    See `fastopt.kernels.ademamix`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.AdEMAMix([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.9000, -1.9000])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1e-3,
+        betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
+        mixing: float = 5.0,
+        mixing_warmup: int = 0,
+        beta3_warmup: int = 0,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "mixing": mixing,
+            "mixing_warmup": mixing_warmup,
+            "beta3_warmup": beta3_warmup,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize,
+        }
+        optim.Optimizer.__init__(self, params, defaults)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.ADEMAMIX
+
+
+class ADOPT(_Own):
+    """ADOPT as an optimizer of PyTorch by `fastopt.kernels.adopt`; the first step moves nothing.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor), or of groups
+        Dense float32 or float64 parameters on the CPU, updated in place.
+    lr : float or tensor
+        Learning rate, finite, >= 0.
+    betas : pair of float
+        Shares of the averages that are kept, in [0, 1).
+    eps : float
+        Smallest root that a gradient is divided by, finite, >= 0.
+    clipped : bool
+        Whether to bound the quotient.
+    weight_decay : float
+        L2 penalty in the gradient, finite, >= 0.
+    decoupled_weight_decay : bool
+        Decay the parameter apart from the gradient.
+    maximize : bool
+        Climb instead of descending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
+
+    References
+    ----------
+    See `fastopt.kernels.adopt`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.ADOPT([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 1., -2.])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.9999),
+        eps: float = 1e-6,
+        clipped: bool = True,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "clipped": clipped,
+            "weight_decay": weight_decay,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "maximize": maximize,
+        }
+        optim.Optimizer.__init__(self, params, defaults)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.ADOPT
+
+
+class LAMB(_Own):
+    """LAMB as an optimizer of PyTorch by `fastopt.kernels.lamb`.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor), or of groups
+        Dense float32 or float64 parameters on the CPU, updated in place.
+    lr : float or tensor
+        Learning rate, finite, >= 0.
+    betas : pair of float
+        Shares of the moments that are kept, in [0, 1).
+    eps : float
+        Finite, >= 0.
+    weight_decay : float
+        Decoupled, and part of the update's norm; finite, >= 0.
+    maximize : bool
+        Climb instead of descending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
+
+    References
+    ----------
+    See `fastopt.kernels.lamb`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.LAMB([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> weight.data
+    tensor([ 0.8419, -1.8419])
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        optim.Optimizer.__init__(self, params, defaults)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.LAMB
+
+
+class _ScheduleFree(_Own):
+    """What trains at one point and is evaluated at another."""
+
+    @staticmethod
+    def _inner(group: Group) -> float:
+        """Return where gradients are taken between z and the mean."""
+        raise NotImplementedError
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters that have a gradient; see `SGD`."""
+        if not all(group["train_mode"] for group in self.param_groups):
+            raise RuntimeError("step: expected the parameters in place, got their means: train() puts them back")
+        return super().step(closure)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def eval(self) -> None:
+        """Put the means, which a model is evaluated with, into the parameters; their copies are kept in the state."""
+        for group in self.param_groups:
+            if group["train_mode"]:
+                share = self._inner(group)
+                for param in group["params"]:
+                    state = self.state.get(param, {})
+                    if "z" in state:
+                        state["trained"] = param.detach().clone()
+                        param.add_(state["z"] - param, alpha=1.0 - 1.0 / share)
+            group["train_mode"] = False
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def train(self) -> None:
+        """Put the parameters back, to the bit, in the place of their means."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if "trained" in self.state.get(param, {}):
+                    param.copy_(self.state[param].pop("trained"))
+            group["train_mode"] = True
+
+
+class ScheduleFreeSGD(_ScheduleFree):
+    """Schedule-Free SGD as an optimizer of PyTorch, with the arguments of ``schedulefree.SGDScheduleFree``.
+
+    `train` before training, `eval` before evaluation, as there.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor), or of groups
+        Dense float32 or float64 parameters on the CPU, updated in place.
+    lr : float or tensor
+        Learning rate, finite, >= 0.
+    momentum : float
+        Where gradients are taken between the point that descends and the mean, in (0, 1].
+    weight_decay : float
+        L2 penalty in the gradient, finite, >= 0.
+    warmup_steps, r, weight_lr_power
+        As in `fastopt.ScheduleFreeSGD`.
+    maximize : bool
+        Climb instead of descending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
+
+    References
+    ----------
+    See `fastopt.ScheduleFreeSGD`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.ScheduleFreeSGD([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> opt.eval()
+    >>> weight.data
+    tensor([ 0.8000, -1.6000])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 1.0,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "warmup_steps": warmup_steps,
+            "r": r,
+            "weight_lr_power": weight_lr_power,
+            "train_mode": True,
+            "maximize": maximize,
+        }
+        optim.Optimizer.__init__(self, params, defaults)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.SCHEDULE_FREE_SGD
+
+    @staticmethod
+    def _inner(group: Group) -> float:
+        return float(group["momentum"])
+
+
+class ScheduleFreeAdamW(_ScheduleFree):
+    """Schedule-Free AdamW as an optimizer of PyTorch, with the arguments of ``schedulefree.AdamWScheduleFree``.
+
+    `train` before training, `eval` before evaluation, as there.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of (name, tensor), or of groups
+        Dense float32 or float64 parameters on the CPU, updated in place.
+    lr : float or tensor
+        Learning rate, finite, >= 0.
+    betas : pair of float
+        Where gradients are taken between the point that descends and the mean, in (0, 1), and the share of the second
+        moment that is kept, in [0, 1).
+    eps : float
+        Finite, >= 0.
+    weight_decay : float
+        Share of a parameter that goes at rate 1, finite, >= 0.
+    warmup_steps, r, weight_lr_power
+        As in `fastopt.ScheduleFreeSGD`.
+    maximize : bool
+        Climb instead of descending.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
+
+    References
+    ----------
+    See `fastopt.ScheduleFreeAdamW`.
+
+    Examples
+    --------
+    >>> import torch, fastopt.compat.torch
+    >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    >>> opt = fastopt.compat.torch.ScheduleFreeAdamW([weight], lr=0.1)
+    >>> (weight**2).sum().backward()
+    >>> opt.step()
+    >>> opt.eval()
+    >>> weight.data
+    tensor([ 0.9000, -1.9000])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: Any = 2.5e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        r: float = 0.0,
+        weight_lr_power: float = 2.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "warmup_steps": warmup_steps,
+            "r": r,
+            "weight_lr_power": weight_lr_power,
+            "train_mode": True,
+            "maximize": maximize,
+        }
+        optim.Optimizer.__init__(self, params, defaults)
+
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.SCHEDULE_FREE_ADAMW
+
+    @staticmethod
+    def _inner(group: Group) -> float:
+        return float(group["betas"][0])
+
+
+if hasattr(optim, "Muon"):  # from version 2.9 on
+
+    class Muon(_Compiled, optim.Muon):  # type: ignore[misc]
+        """Muon: ``torch.optim.Muon`` by `fastopt.kernels.muon`, in the type of the parameters.
+
+        PyTorch makes the Newton-Schulz steps in bfloat16, so the two agree to its rounding.
+
+        Parameters
+        ----------
+        params, lr, weight_decay, momentum, nesterov, ns_coefficients, eps, ns_steps, adjust_lr_fn
+            As in ``torch.optim.Muon``, in its order and with its defaults: matrices alone.
+
+        Examples
+        --------
+        >>> import torch, fastopt.compat.torch
+        >>> weight = torch.nn.Parameter(torch.eye(2))
+        >>> opt = fastopt.compat.torch.Muon([weight], lr=0.1, weight_decay=0.0)
+        >>> (weight * torch.tensor([[2.0, 0.0], [0.0, 1.0]])).sum().backward()
+        >>> opt.step()
+        >>> weight.data
+        tensor([[0.9311, 0.0000],
+                [0.0000, 0.8886]])
+        """
+
+        _torch_step = _unhooked(optim.Muon.step)
+        _counts = False
+
+        @staticmethod
+        def _rule(group: Group) -> Rule:
+            return rules.MUON
+
+        @staticmethod
+        def _named(group: Group) -> Group:
+            return {**group, "ns_eps": group["eps"], "match_rms": group["adjust_lr_fn"] == "match_rms_adamw"}
 
 
 def _plain(value: Any) -> Any:
