@@ -6,9 +6,30 @@ from typing import Any, NoReturn
 from fastopt.kernels.rules import CHECKS
 
 
-def number(own: str, name: str, value: Any) -> Any:
+def number(own: str, name: str, value: Any, *, positive: bool = False) -> Any:
     """Return a schedule, or a number in the range of the hyper-parameter `own`, which the library calls `name`."""
-    return value if callable(value) else CHECKS[own](name, value)
+    if callable(value):
+        return value
+    found = CHECKS[own](name, value)
+    if positive and not found:
+        raise ValueError(f"{name}: expected a number > 0, got {value!r}")
+    return found
+
+
+def two_averages(learning_rate: Any, **named: Any) -> dict[str, Any]:
+    """Return the keywords of a class with two averages.
+
+    Parameters
+    ----------
+    learning_rate
+        The rate.
+    **named
+        Both shares, and epsilon if there is one, in this order under the library's names.
+    """
+    rate = number("lr", "learning_rate", learning_rate)
+    owns = ("beta1", "beta2", "eps")
+    beta1, beta2, *eps = [number(own, *pair) for own, pair in zip(owns, named.items(), strict=False)]
+    return {"lr": rate, "betas": (beta1, beta2), **({"eps": eps[0]} if eps else {})}
 
 
 def expect(name: str, found: Any, expected: Any, reason: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from fastopt._checks import boolean
 from fastopt._groups import is_grouped
 from fastopt._trees import Tree, named, taken_once
-from fastopt.compat._arguments import expect, number, refuse
+from fastopt.compat._arguments import expect, number, refuse, two_averages
 from fastopt.kernels.rules import CHECKS
 from fastopt.optimizers import (
     SGD,
@@ -435,9 +435,8 @@ def lion(
         _MaskedLion,
         params,
         mask,
-        lr=number("lr", "learning_rate", learning_rate),
-        betas=(number("beta1", "b1", b1), number("beta2", "b2", b2)),
         weight_decay=number("weight_decay", "weight_decay", weight_decay),
+        **two_averages(learning_rate, b1=b1, b2=b2),
     )
 
 
@@ -534,7 +533,7 @@ def adamax(
     >>> weights.round(3)
     array([ 0.9, -1.9])
     """
-    return Adamax(params, **_two_averages(learning_rate, b1, b2, eps))
+    return Adamax(params, **two_averages(learning_rate, b1=b1, b2=b2, eps=eps))
 
 
 def adamaxw(
@@ -579,7 +578,7 @@ def adamaxw(
     array([ 0.85, -1.8 ])
     """
     decay = number("weight_decay", "weight_decay", weight_decay)
-    settings = _two_averages(learning_rate, b1, b2, eps)
+    settings = two_averages(learning_rate, b1=b1, b2=b2, eps=eps)
     return _masked(Adamax, _MaskedAdamax, params, mask, weight_decay=decay, decoupled=True, **settings)
 
 
@@ -633,7 +632,7 @@ def radam(
     expect("eps_root", eps_root, 0.0, "fastopt's RAdam adds epsilon outside the root")
     expect("threshold", threshold, 5.0, "fastopt's RAdam has no other")
     expect("nesterov", boolean("nesterov", nesterov), False, "fastopt's RAdam has no Nesterov momentum")
-    return RAdam(params, eps_hat=False, **_two_averages(learning_rate, b1, b2, eps))
+    return RAdam(params, eps_hat=False, **two_averages(learning_rate, b1=b1, b2=b2, eps=eps))
 
 
 def adadelta(
@@ -755,13 +754,4 @@ def _adam_settings(
     expect("eps_root", eps_root, 0.0, "fastopt's Adam adds epsilon outside the root")
     expect("mu_dtype", mu_dtype, None, "the moments have the dtype of their parameter")
     expect("nesterov", boolean("nesterov", nesterov), False, _NO_NESTEROV)
-    return _two_averages(learning_rate, b1, b2, eps)
-
-
-def _two_averages(learning_rate: Number, b1: Number, b2: Number, eps: Number) -> dict[str, Any]:
-    """Return the keywords of a class with two averages."""
-    return {
-        "lr": number("lr", "learning_rate", learning_rate),
-        "betas": (number("beta1", "b1", b1), number("beta2", "b2", b2)),
-        "eps": number("eps", "eps", eps),
-    }
+    return two_averages(learning_rate, b1=b1, b2=b2, eps=eps)

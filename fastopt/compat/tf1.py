@@ -8,7 +8,7 @@ from typing import Any
 
 from fastopt import optimizers
 from fastopt._checks import boolean
-from fastopt.compat._arguments import expect, number, refuse
+from fastopt.compat._arguments import expect, number, refuse, two_averages
 from fastopt.optimizers import Schedule
 
 __all__ = [
@@ -165,9 +165,8 @@ class AdagradOptimizer(optimizers.Adagrad):
         use_locking: bool = False,
         name: str = "Adagrad",
     ) -> None:
-        start = number("initial_accumulator_value", "initial_accumulator_value", initial_accumulator_value)
-        if not start:
-            raise ValueError(f"initial_accumulator_value: expected a number > 0, got {initial_accumulator_value!r}")
+        own = "initial_accumulator_value"
+        start = number(own, own, initial_accumulator_value, positive=True)
         super().__init__(params, _rate(learning_rate, use_locking), eps=0.0, initial_accumulator_value=start)
 
 
@@ -277,8 +276,6 @@ class AdamOptimizer(optimizers.Adam):
     ) -> None:
         super().__init__(
             params,
-            _rate(learning_rate, use_locking),
-            betas=(number("beta1", "beta1", beta1), number("beta2", "beta2", beta2)),
-            eps=number("eps", "epsilon", epsilon),
+            **two_averages(_rate(learning_rate, use_locking), beta1=beta1, beta2=beta2, epsilon=epsilon),
             eps_hat=True,
         )

@@ -26,7 +26,7 @@ from typing import Any, TypedDict, Unpack
 from fastopt import kernels, optimizers
 from fastopt._checks import boolean, optional, real
 from fastopt._trees import Tree
-from fastopt.compat._arguments import expect, number, refuse
+from fastopt.compat._arguments import expect, number, refuse, two_averages
 from fastopt.compat.keras import schedules
 from fastopt.optimizers import Optimizer, Schedule
 
@@ -370,9 +370,7 @@ class Adam(_Keras, optimizers.Adam):
         self._set_common(common)
         super().__init__(
             params,
-            number("lr", "learning_rate", learning_rate),
-            betas=(number("beta1", "beta_1", beta_1), number("beta2", "beta_2", beta_2)),
-            eps=number("eps", "epsilon", epsilon),
+            **two_averages(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon),
             eps_hat=True,
             amsgrad=boolean("amsgrad", amsgrad),
             weight_decay=_decay(weight_decay),
@@ -421,9 +419,7 @@ class AdamW(_Keras, optimizers.AdamW):
         self._set_common(common)
         super().__init__(
             params,
-            number("lr", "learning_rate", learning_rate),
-            betas=(number("beta1", "beta_1", beta_1), number("beta2", "beta_2", beta_2)),
-            eps=number("eps", "epsilon", epsilon),
+            **two_averages(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon),
             eps_hat=True,
             amsgrad=boolean("amsgrad", amsgrad),
             weight_decay=number("weight_decay", "weight_decay", weight_decay),
@@ -480,9 +476,7 @@ class Adamax(_Keras, optimizers.Adamax):
         self._set_common(common)
         super().__init__(
             params,
-            number("lr", "learning_rate", learning_rate),
-            betas=(number("beta1", "beta_1", beta_1), number("beta2", "beta_2", beta_2)),
-            eps=number("eps", "epsilon", epsilon),
+            **two_averages(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon),
             eps_outside=True,
             weight_decay=_decay(weight_decay),
             decoupled=True,
@@ -539,9 +533,7 @@ class Nadam(_Keras, optimizers.NAdam):
         self._set_common(common)
         super().__init__(
             params,
-            number("lr", "learning_rate", learning_rate),
-            betas=(number("beta1", "beta_1", beta_1), number("beta2", "beta_2", beta_2)),
-            eps=number("eps", "epsilon", epsilon),
+            **two_averages(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon),
             momentum_decay=1.0,
             weight_decay=_decay(weight_decay),
             decoupled=True,
@@ -648,7 +640,6 @@ class Lion(_Keras, optimizers.Lion):
         self._set_common(common)
         super().__init__(
             params,
-            number("lr", "learning_rate", learning_rate),
-            betas=(number("beta1", "beta_1", beta_1), number("beta2", "beta_2", beta_2)),
+            **two_averages(learning_rate, beta_1=beta_1, beta_2=beta_2),
             weight_decay=_decay(weight_decay),
         )

@@ -5,12 +5,13 @@ rounds to its ``floatx``. A `name` is taken and kept, and changes nothing.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor
 from typing import Any
 
 from fastopt import schedules
-from fastopt._checks import COUNT, FACTOR, RATE, SHARE, boolean, check_fields, check_order, integer, real, tuple_of
+from fastopt._checks import FACTOR, RATE, SHARE, boolean, check_fields, check_order, integer, real, tuple_of
 from fastopt.schedules._base import Schedule
 
 __all__ = [
@@ -23,9 +24,10 @@ __all__ = [
 ]
 
 
-def _steps(name: str, value: Any) -> int:
-    """Check for a number of steps, which in Keras may be a float, if it is whole."""
-    return COUNT(name, int(value) if isinstance(value, float) and value.is_integer() else value)
+def _steps(at_least: int = 1) -> Callable[[str, Any], int]:
+    """Return a check for a number of steps, which in Keras may be a float, if it is whole."""
+    check = integer(at_least)
+    return lambda name, value: check(name, int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 class _Keras(Schedule):
@@ -92,7 +94,7 @@ class ExponentialDecay(_Keras):
     name: str = "ExponentialDecay"
 
     def _make(self) -> Schedule:
-        check_fields(self, initial_learning_rate=RATE, decay_steps=_steps, decay_rate=FACTOR, staircase=boolean)
+        check_fields(self, initial_learning_rate=RATE, decay_steps=_steps(), decay_rate=FACTOR, staircase=boolean)
         return schedules.ExponentialDecay(self.initial_learning_rate, self.decay_rate, self.decay_steps, self.staircase)
 
 
@@ -201,7 +203,7 @@ class PolynomialDecay(_Keras):
         check_fields(
             self,
             initial_learning_rate=RATE,
-            decay_steps=_steps,
+            decay_steps=_steps(),
             end_learning_rate=RATE,
             power=real(above=0),
             cycle=boolean,
@@ -252,7 +254,7 @@ class InverseTimeDecay(_Keras):
 
     def _make(self) -> Schedule:
         check_fields(
-            self, initial_learning_rate=RATE, decay_steps=_steps, decay_rate=real(at_least=0), staircase=boolean
+            self, initial_learning_rate=RATE, decay_steps=_steps(), decay_rate=real(at_least=0), staircase=boolean
         )
         return schedules.InverseTimeDecay(self.initial_learning_rate, self.decay_rate, self.decay_steps, self.staircase)
 
@@ -302,7 +304,7 @@ class CosineDecay(_Keras):
     warmup_steps: int = 0
 
     def _make(self) -> Schedule:
-        check_fields(self, initial_learning_rate=RATE, decay_steps=_steps, alpha=SHARE, warmup_steps=_steps_or_zero)
+        check_fields(self, initial_learning_rate=RATE, decay_steps=_steps(), alpha=SHARE, warmup_steps=_steps(0))
         if self.warmup_target is None:
             return self._decay_from(self.initial_learning_rate)
         check_fields(self, warmup_target=real(above=0))
@@ -312,10 +314,6 @@ class CosineDecay(_Keras):
 
     def _decay_from(self, rate: float) -> Schedule:
         return schedules.CosineAnnealing(rate, self.decay_steps, self.alpha * rate, cycle=False)
-
-
-def _steps_or_zero(name: str, value: Any) -> int:
-    return integer(0)(name, int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 @dataclass(frozen=True)
@@ -369,7 +367,7 @@ class CosineDecayRestarts(_Keras):
         check_fields(
             self,
             initial_learning_rate=RATE,
-            first_decay_steps=_steps,
+            first_decay_steps=_steps(),
             t_mul=real(at_least=1),
             m_mul=FACTOR,
             alpha=SHARE,
