@@ -47,6 +47,17 @@ VARIANTS = [
     ("Adadelta", {"rho": 0.8, "epsilon": 1e-3, "weight_decay": 0.1}),
     ("Lion", {}),
     ("Lion", {"beta_1": 0.95, "beta_2": 0.98, "weight_decay": 0.1}),
+    ("Ftrl", {}),
+    ("Ftrl", {"l1_regularization_strength": 0.5, "l2_regularization_strength": 0.1, "beta": 1.0, "clipvalue": 0.5}),
+    ("Ftrl", {"initial_accumulator_value": 0.0, "l2_shrinkage_regularization_strength": 0.1, "weight_decay": 0.1}),
+    ("Lamb", {}),
+    ("Lamb", {"beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3, "clipvalue": 0.5}),
+    ("ScheduleFreeAdamW", {}),
+    ("ScheduleFreeAdamW", {"beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3, "warmup_steps": 128, "clipvalue": 0.5}),
+    ("Muon", {}),
+    ("Muon", {"momentum": 0.8, "nesterov": False, "weight_decay": 0.1, "clipvalue": 0.5}),
+    ("Muon", {"muon_a": 2.0, "muon_b": -1.5, "muon_c": 0.5, "ns_steps": 3, "epsilon": 1e-3}),
+    ("Muon", {"adam_beta_1": 0.8, "adam_beta_2": 0.9, "adam_weight_decay": None}),
 ]
 each_variant = pytest.mark.parametrize(
     ("name", "options"), VARIANTS, ids=[f"{name}-{'-'.join(options)}" for name, options in VARIANTS]
@@ -91,13 +102,36 @@ def to_numpy(keras, value):
     return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
 
 
-def problem(seed):
+def problem(seed, shape=None):
     """Parameters of random shapes, and a gradient that draws them to zero, with noise of its own for each step."""
     rng = np.random.default_rng(seed)
-    rows, columns = rng.integers(1, 6, 2)
+    rows, columns = rng.integers(1, 6, 2) if shape is None else shape
     params = [rng.normal(size=shape) for shape in ((rows, columns), (columns,), (1,))]
     noise = [rng.normal(size=(STEPS, *param.shape)) for param in params]
     return params, lambda params, step: [0.1 * p + n[step] for p, n in zip(params, noise, strict=True)]
+
+
+def kerass(keras, name):
+    """A class of Keras, without what it rounds and overwrites."""
+    cls = getattr(keras.optimizers, name)
+
+    class Muon(cls):
+        def zeropower_via_newtonschulz5(self, x, steps):
+            """From a norm in float64, and without the 1e-7 that Keras adds to it."""
+            own = cls.zeropower_via_newtonschulz5
+            with pytest.MonkeyPatch.context() as patch:
+                norm = keras.ops.sqrt(keras.ops.sum(x * x)) - 1e-7
+                patch.setattr(own.__globals__["ops"], "norm", lambda *args, **options: norm)
+                return own(self, x, steps)
+
+    class ScheduleFreeAdamW(cls):
+        def assign_sub(self, variable, value):
+            """Leave the memory of the old value as it is."""
+            if keras.backend.backend() == "torch":
+                variable._value = type(variable._value)(variable._value.detach().clone(), requires_grad=False)
+            super().assign_sub(variable, value)
+
+    return {"Muon": Muon, "ScheduleFreeAdamW": ScheduleFreeAdamW}.get(name, cls)
 
 
 def keras_steps(keras, optimizer, params, grads_of):
@@ -111,15 +145,131 @@ def keras_steps(keras, optimizer, params, grads_of):
 
 @each_variant
 def test_thousand_steps_equal_keras(wide, name, options):
-    params, grads_of = problem(len(str(options)))
+    # Keras on PyTorch rounds to float32: the root of the longer side, and t / warmup_steps.
+    params, grads_of = problem(len(str(options)), (4, 3) if name == "Muon" else None)
     lr = 0.01 if name != "Lion" else 0.002
     rtol, atol = (1e-6, 1e-6) if "global_clipnorm" in options else (1e-9, 1e-12)  # Keras rounds the factor to float32
-    theirs = getattr(wide.optimizers, name)(lr, **options)
+    theirs = kerass(wide, name)(lr, **options)
     opt = getattr(ours, name)(params, learning_rate=lr, **options)
     for step, expected in enumerate(keras_steps(wide, theirs, [param.copy() for param in params], grads_of)):
         opt.step(grads_of(params, step))
         found = np.concatenate([param.ravel() for param in params])
         np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol, err_msg=f"step {step}")
+
+
+def distance(wide, theirs, opt, params, grads_of, steps):
+    """How far apart the parameters are after some steps."""
+    expected = keras_steps(wide, theirs, [param.copy() for param in params], grads_of)
+    for step in range(steps):
+        opt.step(grads_of(params, step))
+        row = next(expected)
+    return abs(np.concatenate([param.ravel() for param in params]) - row).max()
+
+
+def test_muon_differs_by_an_epsilon(wide):
+    """Keras adds 1e-7 to the norm, in float32."""
+    params, grads_of = problem(1)
+    opt = ours.Muon(params, 0.01)
+    assert 1e-12 < distance(wide, wide.optimizers.Muon(0.01), opt, params, grads_of, 100) < 1e-6
+
+
+def test_schedule_free_of_keras_on_torch_is_overwritten(wide):
+    if wide.backend.backend() != "torch":
+        pytest.skip("on PyTorch alone")
+    params, grads_of = problem(1)
+    opt = ours.ScheduleFreeAdamW(params, 0.01)
+    assert distance(wide, wide.optimizers.ScheduleFreeAdamW(0.01), opt, params, grads_of, 20) > 1e-4
+
+
+@pytest.mark.parametrize("name", ["Lamb", "ScheduleFreeAdamW"])
+def test_weight_decay_that_is_refused_is_another(wide, name):
+    """What the refusals say is true: fastopt's decay gives other steps."""
+    params, grads_of = problem(1)
+    opt = getattr(ours, name)(params, 0.01)
+    opt.groups[0].weight_decay = 0.1
+    assert distance(wide, kerass(wide, name)(0.01, weight_decay=0.1), opt, params, grads_of, 20) > 1e-6
+
+
+def test_muon_chooses_matrices_as_keras(wide):
+    rng = np.random.default_rng(0)
+    names = ["encoder/token_Embedding/table", "hidden/kernel", "hidden/bias", "head_1/kernel", "conv/kernel"]
+    shapes = [(7, 3), (3, 4), (4,), (4, 2), (2, 3, 4)]
+    start = [rng.normal(size=shape) for shape in shapes]
+    variables = [wide.Variable(p, dtype="float64", name=n.replace("/", "_")) for p, n in zip(start, names, strict=True)]
+    options = {"exclude_layers": [r"head_\d"]}
+    theirs = kerass(wide, "Muon")(0.01, **options)
+    tree = {}
+    for name, param in zip(names, start, strict=True):
+        *heads, last = name.split("/")
+        inner = tree
+        for head in heads:
+            inner = inner.setdefault(head, {})
+        inner[last] = param
+    opt = ours.Muon(tree, 0.01, **options)
+    assert [group.names for group in opt.groups] == [
+        ["hidden.kernel"],
+        ["encoder.token_Embedding.table", "hidden.bias", "head_1.kernel", "conv.kernel"],
+    ]
+    for _ in range(50):
+        noise = [rng.normal(size=shape) for shape in shapes]
+        theirs.apply([wide.ops.convert_to_tensor(grad, "float64") for grad in noise], variables)
+        grads = dict(zip(names, noise, strict=True))
+        opt.step(
+            {
+                "encoder": {"token_Embedding": {"table": grads[names[0]]}},
+                "hidden": {"kernel": grads[names[1]], "bias": grads[names[2]]},
+                "head_1": {"kernel": grads[names[3]]},
+                "conv": {"kernel": grads[names[4]]},
+            }
+        )
+    for param, variable in zip(start, variables, strict=True):
+        np.testing.assert_allclose(param, to_numpy(wide, variable), rtol=1e-9, atol=1e-12)
+
+
+def test_muon_of_groups():
+    def make():
+        return [np.ones((2, 2)), np.ones((2, 2)), np.ones(2), np.ones(2)]
+
+    hidden, output, bias, late = make()
+    opt = ours.Muon([{"params": hidden}, {"params": [output, bias], "adamw": True}], 0.1, adam_weight_decay=0.5)
+    opt.add_group({"params": late, "adamw": True})
+    grads = [np.eye(2), [np.ones((2, 2)), np.ones(2)], np.ones(2)]
+    opt.step(grads)
+    assert [group.weight_decay for group in opt.groups] == [0.004, 0.5, 0.5]
+    np.testing.assert_allclose([*output.ravel(), *bias, *late], 0.85, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"^exclude_layers: expected None, since groups have the key 'adamw', got"):
+        ours.Muon([{"params": np.ones((2, 2))}], exclude_layers=["out"])
+
+
+def test_muon_is_copied():
+    params = [np.eye(2), np.ones(2)]
+    opt = ours.Muon(params, 0.1, clipvalue=0.5)
+    grads = [np.diag([2.0, 1.0]), np.ones(2)]
+    opt.step(grads)
+    other, own = copy.deepcopy(opt), [param.copy() for param in params]
+    other.bind(own)
+    for one in (opt, other):
+        one.step(grads)
+    assert all((param == copied).all() for param, copied in zip(params, own, strict=True))
+    assert (other.clipvalue, type(other)) == (0.5, ours.Muon)
+
+
+def test_mean_of_schedule_free_is_put_in_place(wide):
+    params, grads_of = problem(2)
+    opt = ours.ScheduleFreeAdamW(params, 0.01, warmup_steps=16)
+    theirs = kerass(wide, "ScheduleFreeAdamW")(0.01, warmup_steps=16)
+    variables = [wide.Variable(param, dtype="float64") for param in params]
+    points = []
+    for step in range(30):
+        grads = grads_of(params, step)
+        theirs.apply([wide.ops.convert_to_tensor(grad, "float64") for grad in grads], variables)
+        opt.step(grads)
+        points.append([to_numpy(wide, z) for z in theirs._momentums])
+    with opt.averaged():
+        for param, *own in zip(params, *points, strict=True):
+            np.testing.assert_allclose(param, np.mean(own, axis=0), rtol=1e-9)
+    with pytest.raises(RuntimeError, match=r"^step: expected the parameters in place"), opt.averaged():
+        opt.step(grads)
 
 
 @each_schedule
@@ -130,11 +280,11 @@ def test_schedules_equal_keras(wide, name, options):
         assert mine(step) == pytest.approx(expected, rel=1e-9, abs=1e-12), step
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Lamb", "ScheduleFreeAdamW"])
 def test_steps_with_a_schedule_equal_keras(wide, name):
     params, grads_of = problem(3)
     arguments = {"initial_learning_rate": 0.0, "decay_steps": 700, "warmup_target": 0.02, "warmup_steps": 100}
-    theirs = getattr(wide.optimizers, name)(wide.optimizers.schedules.CosineDecay(**arguments))
+    theirs = kerass(wide, name)(wide.optimizers.schedules.CosineDecay(**arguments))
     opt = getattr(ours, name)(params, ours.schedules.CosineDecay(**arguments))
     for step, expected in enumerate(keras_steps(wide, theirs, [param.copy() for param in params], grads_of)):
         opt.step(grads_of(params, step))
@@ -153,9 +303,11 @@ def test_arguments_are_kerass(keras, name):
     theirs = inspect.signature(getattr(keras.optimizers, name)).parameters
     mine = list(inspect.signature(getattr(ours, name)).parameters.values())
     assert [mine[0].name, mine[-1].name] == ["params", "common"]
-    own = [(p.name, p.default) for p in mine[1:-1]]
-    assert own == [(p.name, p.default) for p in theirs.values()][: len(own)]
-    common = set(theirs) - {name for name, _ in own} - {"kwargs"}
+    own = {p.name: p.default for p in mine[1:-1]}
+    assert own.items() <= {p.name: p.default for p in theirs.values()}.items()
+    positional = [p.name for p in mine[1:-1] if p.kind is not p.KEYWORD_ONLY]
+    assert positional == [*theirs][: len(positional)]
+    common = set(theirs) - set(own) - {"kwargs"}
     assert common == set(ours.Common.__annotations__)
     for argument, (value, _) in ours._FIXED.items():
         assert theirs[argument].default == value
@@ -204,6 +356,24 @@ REFUSED = [
     ("AdamW", {"weight_decay": None}, "weight_decay: expected a finite number >= 0, got None"),
     ("Lion", {"learning_rate": -0.1}, "learning_rate: expected a finite number >= 0, got -0.1"),
     ("Lion", {"weight_decay": "0.1"}, "weight_decay: expected a finite number >= 0, got '0.1'"),
+    ("Ftrl", {"learning_rate": 0.0}, "learning_rate: expected a number > 0, got 0.0"),
+    ("Ftrl", {"learning_rate_power": -1.0}, "learning_rate_power: expected -0.5, since fastopt's FTRL .*, got -1.0"),
+    ("Ftrl", {"l1_regularization_strength": -1.0}, "l1_regularization_strength: expected a finite number >= 0, got -1"),
+    ("Lamb", {"weight_decay": 0.1}, "weight_decay: expected None, since fastopt's LAMB has the decay in .*, got 0.1"),
+    ("ScheduleFreeAdamW", {"weight_decay": 0.1}, "weight_decay: expected None, since fastopt's .*, got 0.1"),
+    ("ScheduleFreeAdamW", {"beta_1": 0.0}, "beta_1: expected a number > 0, got 0.0"),
+    ("Muon", {"momentum": 1.0}, r"momentum: expected a number in \[0, 1\), got 1.0"),
+    ("Muon", {"momentum": lambda step: 0.9}, r"momentum: expected a number in \[0, 1\), got <function"),
+    ("Muon", {"adam_lr_ratio": 0.1}, "adam_lr_ratio: expected 1, since rates of their own are for groups, got 0.1"),
+    ("Muon", {"rms_rate": None}, "rms_rate: expected 0.2, since fastopt's Muon has 0.2, .*, got None"),
+    ("Muon", {"adam_weight_decay": -1}, "adam_weight_decay: expected a finite number >= 0, got -1"),
+    ("Muon", {"exclude_embeddings": 1}, "exclude_embeddings: expected True or False, got 1"),
+    ("Muon", {"exclude_layers": "output"}, "exclude_layers: expected a sequence of str, got 'output'"),
+    (
+        "Muon",
+        {"exclude_layers": ["out"]},
+        r"exclude_layers: expected expressions that are in one of \[''\], got \['out'\]",
+    ),
 ]
 
 
@@ -324,6 +494,16 @@ def tf1_adam(p, g, state, t, *, learning_rate=0.001, beta1=0.9, beta2=0.999, eps
     return p - rate * state["m"] / (np.sqrt(state["v"]) + epsilon)
 
 
+def tf1_ftrl(p, g, state, t, *, learning_rate, l1_regularization_strength=0.0, l2_regularization_strength=0.0, **rest):
+    before = state.get("s", rest.get("initial_accumulator_value", 0.1))
+    state["s"] = before + g * g
+    shrunk = g + 2 * rest.get("l2_shrinkage_regularization_strength", 0.0) * p
+    state["z"] = state.get("z", 0.0) + shrunk - (np.sqrt(state["s"]) - np.sqrt(before)) / learning_rate * p
+    denominator = (rest.get("beta", 0.0) + np.sqrt(state["s"])) / learning_rate + 2 * l2_regularization_strength
+    moved = (np.sign(state["z"]) * l1_regularization_strength - state["z"]) / denominator
+    return np.where(abs(state["z"]) > l1_regularization_strength, moved, 0.0)
+
+
 TF1 = [
     (tf1.GradientDescentOptimizer, tf1_gradient_descent, {"learning_rate": 0.01}),
     (tf1.MomentumOptimizer, tf1_momentum, {"learning_rate": 0.01, "momentum": 0.9}),
@@ -336,6 +516,18 @@ TF1 = [
     (tf1.RMSPropOptimizer, tf1_rmsprop, {"learning_rate": 0.01, "centered": True, "momentum": 0.5, "epsilon": 1e-3}),
     (tf1.AdamOptimizer, tf1_adam, {}),
     (tf1.AdamOptimizer, tf1_adam, {"learning_rate": 0.1, "beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3}),
+    (tf1.FtrlOptimizer, tf1_ftrl, {"learning_rate": 0.05}),
+    (tf1.FtrlOptimizer, tf1_ftrl, {"learning_rate": 0.05, "l1_regularization_strength": 2.0, "beta": 1.0}),
+    (
+        tf1.FtrlOptimizer,
+        tf1_ftrl,
+        {
+            "learning_rate": 0.05,
+            "l2_regularization_strength": 0.1,
+            "l2_shrinkage_regularization_strength": 0.1,
+            "initial_accumulator_value": 1.0,
+        },
+    ),
 ]
 
 
@@ -361,6 +553,8 @@ def test_thousand_steps_equal_the_formulas_of_tensorflow_1(cls, formula, options
         (lambda: tf1.RMSPropOptimizer(np.ones(2), 0.1, centered=1), "centered: expected True or False, got 1"),
         (lambda: tf1.MomentumOptimizer(np.ones(2), 0.1, 1.5), r"momentum: expected a number in \[0, 1\], got 1.5"),
         (lambda: tf1.GradientDescentOptimizer(np.ones(2), -1.0), "learning_rate: expected a finite number >= 0"),
+        (lambda: tf1.FtrlOptimizer(np.ones(2), 0.0), "learning_rate: expected a number > 0, got 0.0"),
+        (lambda: tf1.FtrlOptimizer(np.ones(2), 0.1, -0.6), "learning_rate_power: expected -0.5, since .*, got -0.6"),
     ],
 )
 def test_arguments_of_tensorflow_1_that_are_refused(make, message):
@@ -368,8 +562,11 @@ def test_arguments_of_tensorflow_1_that_are_refused(make, message):
         make()
 
 
+FASTOPTS = {"Nadam": "NAdam", "Ftrl": "FTRL", "Lamb": "LAMB"}
+
+
 def test_they_are_optimizers_of_fastopt():
     for name in tf1.__all__:
         assert issubclass(getattr(tf1, name), fastopt.Optimizer)
     for name in classes(ours):
-        assert issubclass(getattr(ours, name), getattr(fastopt, {"Nadam": "NAdam"}.get(name, name)))
+        assert issubclass(getattr(ours, name), getattr(fastopt, FASTOPTS.get(name, name)))

@@ -8,12 +8,13 @@ from typing import Any
 
 from fastopt import optimizers
 from fastopt._checks import boolean
-from fastopt.compat._arguments import expect, number, refuse, two_averages
+from fastopt.compat._arguments import expect, ftrl, number, refuse, two_averages
 from fastopt.optimizers import Schedule
 
 __all__ = [
     "AdagradOptimizer",
     "AdamOptimizer",
+    "FtrlOptimizer",
     "GradientDescentOptimizer",
     "MomentumOptimizer",
     "RMSPropOptimizer",
@@ -22,10 +23,7 @@ __all__ = [
 Number = float | Schedule
 
 _REFUSED = dict.fromkeys(
-    [
-        *("AdadeltaOptimizer", "AdagradDAOptimizer", "FtrlOptimizer"),
-        *("ProximalAdagradOptimizer", "ProximalGradientDescentOptimizer"),
-    ],
+    ["AdadeltaOptimizer", "AdagradDAOptimizer", "ProximalAdagradOptimizer", "ProximalGradientDescentOptimizer"],
     "fastopt has no such rule",
 )
 
@@ -279,3 +277,73 @@ class AdamOptimizer(optimizers.Adam):
             **two_averages(_rate(learning_rate, use_locking), beta1=beta1, beta2=beta2, epsilon=epsilon),
             eps_hat=True,
         )
+
+
+class FtrlOptimizer(optimizers.FTRL):
+    """FTRL-Proximal: AdaGrad's rates, for sparse models: the L1 penalty makes parameters exactly zero.
+
+    The formula is in `fastopt.kernels.ftrl`.
+
+    Parameters
+    ----------
+    params, use_locking, name
+        As in `GradientDescentOptimizer`.
+    learning_rate : float or schedule
+        Learning rate, finite, > 0, or a callable of the number of steps done.
+    learning_rate_power : float
+        -0.5: fastopt's FTRL divides by the square root of the sum of squared gradients.
+    initial_accumulator_value : float
+        Where that sum starts, finite, >= 0.
+    l1_regularization_strength, l2_regularization_strength : float or schedule
+        Penalties on the absolute value and on the square of the parameter, finite, >= 0.
+    accum_name, linear_name
+        Anything.
+    l2_shrinkage_regularization_strength : float or schedule
+        Penalty on the square that acts through the gradient, finite, >= 0.
+    beta : float or schedule, optional
+        It bounds the rate of the first steps, finite, >= 0; ``tf.compat.v1`` of TensorFlow 2 has it. None is 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``tf.compat.v1.train.FtrlOptimizer``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import tf1
+    >>> weights = np.array([1.0, -2.0])
+    >>> tf1.FtrlOptimizer(weights, 0.5, l1_regularization_strength=3.0).step(np.array([-5.0, 0.5]))
+    >>> weights.round(4)
+    array([1.1365, 0.    ])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Number,
+        learning_rate_power: float = -0.5,
+        initial_accumulator_value: float = 0.1,
+        l1_regularization_strength: Number = 0.0,
+        l2_regularization_strength: Number = 0.0,
+        use_locking: bool = False,
+        name: str = "Ftrl",
+        accum_name: str | None = None,
+        linear_name: str | None = None,
+        l2_shrinkage_regularization_strength: Number = 0.0,
+        beta: Number | None = None,
+    ) -> None:
+        settings = ftrl(
+            _rate(learning_rate, use_locking),
+            learning_rate_power,
+            initial_accumulator_value,
+            l1_regularization_strength,
+            l2_regularization_strength,
+            l2_shrinkage_regularization_strength,
+            0.0 if beta is None else beta,
+        )
+        super().__init__(params, **settings)

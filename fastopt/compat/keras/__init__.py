@@ -10,8 +10,9 @@ other callable of the number of steps done.
 
 Arguments of all classes, by keyword:
 
-- ``weight_decay``: decoupled, ``p -= learning_rate * weight_decay * p`` before the update; a group with
-  ``"weight_decay": 0.0`` is what ``exclude_from_weight_decay`` makes in Keras;
+- ``weight_decay``: decoupled, ``p -= learning_rate * weight_decay * p`` before the update, but for `Lamb` and
+  `ScheduleFreeAdamW`, which take none; a group with ``"weight_decay": 0.0`` is what ``exclude_from_weight_decay`` makes
+  in Keras;
 - ``clipvalue``: bound on the absolute value of each element of a gradient;
 - ``global_clipnorm``: bound on the norm of all gradients together;
 - ``loss_scale_factor``: the gradients are divided by it first;
@@ -20,24 +21,44 @@ Arguments of all classes, by keyword:
 ``clipnorm`` (a norm for each array), ``use_ema``, ``gradient_accumulation_steps`` and their like are refused.
 """
 
+import re
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, TypedDict, Unpack
 
+import numpy as np
+
 from fastopt import kernels, optimizers
 from fastopt._checks import boolean, optional, real
-from fastopt._trees import Tree
-from fastopt.compat._arguments import expect, number, refuse, two_averages
+from fastopt._groups import is_grouped
+from fastopt._trees import Tree, named, taken_once
+from fastopt.compat._arguments import expect, ftrl, number, refuse, split, two_averages
 from fastopt.compat.keras import schedules
+from fastopt.kernels.rules import CHECKS
 from fastopt.optimizers import Optimizer, Schedule
 
-__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "RMSprop", "schedules"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "Muon",
+    "Nadam",
+    "RMSprop",
+    "ScheduleFreeAdamW",
+    "schedules",
+]
 
 Number = float | Schedule
 
-_NO_RULE = "fastopt has no such rule"
-
 # Keras' other optimizers, and why they are not here.
-_REFUSED = dict.fromkeys(["Adafactor", "Ftrl", "Lamb", "Muon", "ScheduleFreeAdamW"], _NO_RULE) | {
+_REFUSED = {
+    "Adafactor": "fastopt has no such rule",
     "LossScaleOptimizer": "fastopt does not watch for gradients that overflow",
     "MultiOptimizer": "groups of parameters have hyper-parameters of their own, and one rule",
     "OptimizerMap": "groups of parameters have hyper-parameters of their own, and one rule",
@@ -130,8 +151,8 @@ class _Keras(Optimizer):
         return self.steps
 
 
-def _decay(weight_decay: Number | None) -> Any:
-    return 0.0 if weight_decay is None else number("weight_decay", "weight_decay", weight_decay)
+def _decay(weight_decay: Number | None, name: str = "weight_decay") -> Any:
+    return 0.0 if weight_decay is None else number("weight_decay", name, weight_decay)
 
 
 class SGD(_Keras, optimizers.SGD):
@@ -643,3 +664,328 @@ class Lion(_Keras, optimizers.Lion):
             **two_averages(learning_rate, beta_1=beta_1, beta_2=beta_2),
             weight_decay=_decay(weight_decay),
         )
+
+
+class Ftrl(_Keras, optimizers.FTRL):
+    """FTRL-Proximal: AdaGrad's rates, for sparse models: the L1 penalty makes parameters exactly zero.
+
+    The formula is in `fastopt.kernels.ftrl`.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    learning_rate : float or schedule
+        Learning rate, finite, > 0.
+    learning_rate_power : float
+        -0.5: fastopt's FTRL divides by the square root of the sum of squared gradients.
+    initial_accumulator_value : float
+        Where that sum starts, finite, >= 0.
+    l1_regularization_strength, l2_regularization_strength : float or schedule
+        Penalties on the absolute value and on the square of the parameter, finite, >= 0.
+    l2_shrinkage_regularization_strength : float or schedule
+        Penalty on the square that acts through the gradient, finite, >= 0.
+    beta : float or schedule
+        It bounds the rate of the first steps, finite, >= 0.
+    weight_decay, **common
+        As in `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``keras.optimizers.Ftrl``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import keras
+    >>> weights = np.array([1.0, -2.0])
+    >>> keras.Ftrl(weights, 0.5, l1_regularization_strength=3.0).step(np.array([-5.0, 0.5]))
+    >>> weights.round(4)
+    array([1.1365, 0.    ])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Number = 0.001,
+        learning_rate_power: float = -0.5,
+        initial_accumulator_value: float = 0.1,
+        l1_regularization_strength: Number = 0.0,
+        l2_regularization_strength: Number = 0.0,
+        l2_shrinkage_regularization_strength: Number = 0.0,
+        beta: Number = 0.0,
+        weight_decay: Number | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        self._set_common(common)
+        settings = ftrl(
+            learning_rate,
+            learning_rate_power,
+            initial_accumulator_value,
+            l1_regularization_strength,
+            l2_regularization_strength,
+            l2_shrinkage_regularization_strength,
+            beta,
+        )
+        super().__init__(params, **settings, weight_decay=_decay(weight_decay))
+
+
+class Lamb(_Keras, optimizers.LAMB):
+    """LAMB: Adam with a rate for each array, in proportion to the norm of the array, for very large batches.
+
+    ``p -= learning_rate * norm(p) / norm(u) * u`` with ``u = m_hat / (sqrt(v_hat) + epsilon)``
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    learning_rate : float or schedule
+        Learning rate, finite, >= 0.
+    beta_1, beta_2 : float
+        Shares of the moments that are kept, in [0, 1).
+    epsilon : float
+        Finite, >= 0.
+    weight_decay : None
+        Keras takes the decay before it looks at the norms, fastopt as part of the update that they are of. A
+        ``"weight_decay"`` in a group is fastopt's.
+    **common
+        As in `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``keras.optimizers.Lamb``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import keras
+    >>> weights = np.array([1.0, -2.0])
+    >>> keras.Lamb(weights, learning_rate=0.1).step(2 * weights)
+    >>> weights.round(4)
+    array([ 0.8419, -1.8419])
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Number = 0.001,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-7,
+        weight_decay: float | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        expect("weight_decay", weight_decay or None, None, "fastopt's LAMB has the decay in the norm of its update")
+        self._set_common(common)
+        super().__init__(params, **two_averages(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon))
+
+
+class ScheduleFreeAdamW(_Keras, optimizers.ScheduleFreeAdamW):
+    """Schedule-Free AdamW: an average in the place of momentum and of a falling rate.
+
+    Between steps the parameters are where gradients are taken. The mean of the points that descend, each with the same
+    weight, in the warm-up too, is in their place after ``opt.eval()`` and within ``with opt.averaged()``, which Keras
+    has no call for. Keras 3.15 on PyTorch overwrites the point that descends before it is done with it: its steps are
+    those of the formula, and fastopt's, on its other backends.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, any shape, updated in place.
+    learning_rate : float or schedule
+        Learning rate, finite, >= 0; a constant after the warm-up is what it is made for.
+    beta_1 : float
+        Where gradients are taken between the point that descends and the mean, in (0, 1).
+    beta_2 : float
+        Share of the second moment that is kept, in [0, 1).
+    epsilon : float
+        Finite, >= 0.
+    warmup_steps : int
+        Steps in which the rate grows to `learning_rate`, at least 0.
+    weight_decay : None
+        Keras takes the decay out of the parameter alone, fastopt also out of the point that descends.
+    **common
+        As in `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``keras.optimizers.ScheduleFreeAdamW``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import keras
+    >>> weights = np.array([1.0, -2.0])
+    >>> opt = keras.ScheduleFreeAdamW(weights, learning_rate=0.1)
+    >>> for _ in range(3):
+    ...     opt.step(2 * weights)
+    >>> with opt.averaged():
+    ...     print(weights.round(4))
+    [ 0.8061 -1.8029]
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Number = 0.0025,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-8,
+        warmup_steps: int = 0,
+        weight_decay: float | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        reason = "fastopt's ScheduleFreeAdamW has the decay in the point that descends, too"
+        expect("weight_decay", weight_decay or None, None, reason)
+        self._set_common(common)
+        inner = number("beta1", "beta_1", beta_1, positive=True)
+        super().__init__(
+            params,
+            **two_averages(learning_rate, beta_1=inner, beta_2=beta_2, epsilon=epsilon),
+            warmup_steps=warmup_steps,
+            weight_lr_power=0.0,
+        )
+
+
+class Muon(_Keras, optimizers.Muon):
+    """Muon for matrices: momentum whose singular values are all brought near 1; AdamW for everything else.
+
+    Arrays of two axes are matrices, unless their names exclude them. Keras' momentum, ``m = momentum * m + g``, is
+    fastopt's average times a constant, which has no part in the update. Keras divides it by its norm in float32 plus
+    1e-7, fastopt by the norm: updates differ by some 1e-7, and by as much over the norm.
+
+    Parameters
+    ----------
+    params : array, tree of arrays, or list of groups
+        float32 or float64, updated in place. A group with ``"adamw": True`` is AdamW's; the others have to be matrices.
+    learning_rate : float or schedule
+        Learning rate of both, finite, >= 0.
+    adam_beta_1, adam_beta_2 : float
+        AdamW's shares of the moments that are kept, in [0, 1).
+    adam_weight_decay, weight_decay : float or schedule, optional
+        Decoupled weight decay of AdamW's parameters, and of the matrices.
+    epsilon : float
+        AdamW's, finite, >= 0.
+    exclude_layers : sequence of str, optional
+        Regular expressions: AdamW updates what has one in its name, keys and positions joined by ``/`` as in Keras. One
+        that no name has is refused.
+    exclude_embeddings : bool
+        Whether AdamW updates what has "embedding" in its name.
+    muon_a, muon_b, muon_c : float
+        Coefficients of the Newton-Schulz steps.
+    adam_lr_ratio : float
+        1: a group with ``"adamw": True`` can have a rate of its own.
+    momentum : float
+        Share of the momentum that is kept, in [0, 1).
+    ns_steps : int
+        Number of Newton-Schulz steps, at least 0.
+    nesterov : bool
+        Look ahead along the momentum.
+    rms_rate : float
+        0.2: fastopt's Muon has no other that is Keras'.
+    **common
+        As in `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``keras.optimizers.Muon``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import keras
+    >>> params = {"hidden": np.eye(2), "output": np.eye(2), "bias": np.zeros(2)}
+    >>> opt = keras.Muon(params, 0.1, weight_decay=None, adam_weight_decay=None, exclude_layers=["output"])
+    >>> opt.step({"hidden": np.diag([2.0, 1.0]), "output": np.diag([2.0, 1.0]), "bias": np.ones(2)})
+    >>> [float(param.max().round(2)) for param in params.values()]
+    [0.98, 0.9, -0.1]
+    """
+
+    _kept = (*_Keras._kept, *optimizers.Muon._kept, "_of_adamw")  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        params: Any,
+        learning_rate: Number = 0.001,
+        adam_beta_1: Number = 0.9,
+        adam_beta_2: Number = 0.999,
+        adam_weight_decay: Number | None = 0.004,
+        epsilon: Number = 1e-7,
+        weight_decay: Number | None = 0.004,
+        *,
+        exclude_layers: Sequence[str] | None = None,
+        exclude_embeddings: bool = True,
+        muon_a: float = 3.4445,
+        muon_b: float = -4.775,
+        muon_c: float = 2.0315,
+        adam_lr_ratio: float = 1,
+        momentum: float = 0.95,
+        ns_steps: int = 5,
+        nesterov: bool = True,
+        rms_rate: float | None = 0.2,
+        **common: Unpack[Common],
+    ) -> None:
+        self._set_common(common)
+        expect("adam_lr_ratio", adam_lr_ratio, 1, "rates of their own are for groups")
+        expect("rms_rate", rms_rate, 0.2, "fastopt's Muon has 0.2, or PyTorch's factor instead")
+        share = CHECKS["beta1"]("momentum", momentum)
+        self._of_adamw = {"eps_hat": True, "weight_decay": _decay(adam_weight_decay, "adam_weight_decay")}
+        params = taken_once(params)
+        super().__init__(
+            self._groups_of(params, exclude_layers, boolean("exclude_embeddings", exclude_embeddings)),
+            **two_averages(learning_rate, adam_beta_1=adam_beta_1, adam_beta_2=adam_beta_2, epsilon=epsilon),
+            weight_decay=_decay(weight_decay),
+            momentum=share,
+            nesterov=boolean("nesterov", nesterov),
+            ns_coefficients=(muon_a, muon_b, muon_c),
+            ns_steps=ns_steps,
+            ns_eps=1e-7 * (1 - share),
+        )
+        self.params, self._split = params, not is_grouped(params)
+
+    def add_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with hyper-parameters of their own, to those that were given as groups; see `fastopt.Muon`."""
+        super().add_group(self._completed(group))
+
+    def _completed(self, group: Any) -> Any:
+        """Return a group with the settings of Keras' AdamW, if it is AdamW's and has no others."""
+        return {**self._of_adamw, **group} if isinstance(group, Mapping) and group.get("adamw") else group
+
+    def _groups_of(self, params: Any, exclude_layers: Sequence[str] | None, exclude_embeddings: bool) -> list[Any]:
+        """Return the groups of Muon and of AdamW."""
+        if is_grouped(params):
+            expect("exclude_layers", exclude_layers, None, "groups have the key 'adamw'")
+            return [self._completed(group) for group in params]
+        if isinstance(exclude_layers, str):
+            raise TypeError(f"exclude_layers: expected a sequence of str, got {exclude_layers!r}")
+        tree = Tree(params, "params")
+        paths = ["/".join(map(str, path)) for path in tree.paths]
+        unused = [pattern for pattern in exclude_layers or () if not any(re.search(pattern, path) for path in paths)]
+        if unused:
+            raise ValueError(f"exclude_layers: expected expressions that are in one of {paths}, got {unused}")
+        patterns = [*(exclude_layers or ()), *(["(?i:embedding)"] if exclude_embeddings else [])]
+        adamw = [
+            np.ndim(leaf) != 2 or any(re.search(pattern, path) for pattern in patterns)
+            for leaf, path in zip(tree.leaves, paths, strict=True)
+        ]
+        return split(named(tree, "params"), adamw, [{"adamw": False}, {"adamw": True, **self._of_adamw}])
