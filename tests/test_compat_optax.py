@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from operator import attrgetter
 from types import FunctionType
 
 import numpy as np
@@ -13,6 +14,8 @@ import fastopt
 from fastopt.compat import optax as ours
 
 STEPS = 1000
+
+MUON = {"eps": 0.0, "nesterov": False, "consistent_rms": 0.2}  # what fastopt's can follow; optax adds eps to the norm
 
 # With optax's arguments beside the learning rate; a mask in the structure of the parameters, or a prefix of it.
 VARIANTS = [
@@ -53,7 +56,21 @@ VARIANTS = [
     ("signum", {}),
     ("signum", {"beta": 0.5}),
     ("signum", {"beta": 0.0}),
+    ("sign_sgd", {}),
+    ("lamb", {}),
+    ("lamb", {"b1": 0.8, "b2": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
+    ("lamb", {"weight_decay": 0.1, "mask": {"layers": [True, False], "scale": False, "none": True}}),
+    ("contrib.ademamix", {}),
+    ("contrib.ademamix", {"b1": 0.8, "b2": 0.9, "b3": 0.99, "alpha": 2.0, "eps": 1e-3, "weight_decay": 0.1}),
+    ("contrib.ademamix", {"weight_decay": 0.1, "mask": {"layers": [True, False], "scale": False, "none": True}}),
+    ("contrib.adopt", {}),
+    ("contrib.adopt", {"b1": 0.8, "b2": 0.9, "eps": 1e-3, "use_clipping": False}),
+    ("contrib.muon", MUON),
+    ("contrib.muon", {**MUON, "ns_coeffs": "standard", "weight_decay": 0.1, "adam_weight_decay": 0.2}),
+    ("contrib.muon", {**MUON, "ns_coeffs": (2.0, -1.5, 0.5), "ns_steps": 3, "beta": 0.8, "adam_b1": 0.8}),
+    ("contrib.muon", {**MUON, "adam_b2": 0.9, "adam_learning_rate": 0.02}),
 ]
+NAMES = [*(name for name in ours.__all__ if name != "contrib"), *(f"contrib.{name}" for name in ours.contrib.__all__)]
 each_variant = pytest.mark.parametrize(
     ("name", "options"), VARIANTS, ids=[f"{name}-{'-'.join(options)}" for name, options in VARIANTS]
 )
@@ -138,8 +155,8 @@ def test_thousand_steps_equal_optaxs(optax, name, options, scheduled):
     params = make_params(len(str(options)))
     noise = make_noise(params)
     mine, theirs = in_both(lambda step: 0.02 / (1 + 0.01 * step)) if scheduled else (0.01, 0.01)
-    expected = steps_of_optax(getattr(optax, name)(theirs, **options), params, noise)
-    assert_same_steps(getattr(ours, name)(params, mine, **options), params, noise, expected)
+    expected = steps_of_optax(attrgetter(name)(optax)(theirs, **options), params, noise)
+    assert_same_steps(attrgetter(name)(ours)(params, mine, **options), params, noise, expected)
 
 
 @pytest.mark.parametrize("name", ["adamw", "lion"])
@@ -150,8 +167,8 @@ def test_mask_may_be_a_function_and_weight_decay_a_schedule(optax, name):
     noise = make_noise(params)
     mine, theirs = in_both(lambda step: 0.5 * max(0.0, 1 - step / 600))
     options = {"mask": lambda params: jax.tree.map(lambda leaf: leaf.ndim != 1, params)}
-    expected = steps_of_optax(getattr(optax, name)(0.01, weight_decay=theirs, **options), params, noise)
-    assert_same_steps(getattr(ours, name)(params, 0.01, weight_decay=mine, **options), params, noise, expected)
+    expected = steps_of_optax(attrgetter(name)(optax)(0.01, weight_decay=theirs, **options), params, noise)
+    assert_same_steps(attrgetter(name)(ours)(params, 0.01, weight_decay=mine, **options), params, noise, expected)
 
 
 @pytest.mark.parametrize(
@@ -170,30 +187,36 @@ def test_other_numbers_may_be_schedules(optax, name, option):
     params = make_params()
     noise = make_noise(params)
     mine, theirs = in_both(lambda step: 0.5 + 0.4 * min(1.0, step / 500))
-    injected = optax.inject_hyperparams(getattr(optax, name))(learning_rate=0.01, **{option: theirs})
+    injected = optax.inject_hyperparams(attrgetter(name)(optax))(learning_rate=0.01, **{option: theirs})
     expected = steps_of_optax(injected, params, noise)
-    assert_same_steps(getattr(ours, name)(params, 0.01, **{option: mine}), params, noise, expected)
+    assert_same_steps(attrgetter(name)(ours)(params, 0.01, **{option: mine}), params, noise, expected)
 
 
-@pytest.mark.parametrize("name", ours.__all__)
+@pytest.mark.parametrize("name", [name for name in NAMES if "schedule_free" not in name])
 def test_schedules_of_fastopt(optax, name):
+    options = MUON if name.endswith("muon") else {}
     params = make_params()
     noise = make_noise(params)
     rate, theirs = in_both(fastopt.schedules.CosineAnnealing(lr=0.02, T_max=STEPS))
-    expected = steps_of_optax(getattr(optax, name)(theirs), params, noise)
+    expected = steps_of_optax(attrgetter(name)(optax)(theirs, **options), params, noise)
     wrong = copy.deepcopy(params)
-    late = getattr(ours, name)(wrong, lambda step: rate(step + 1))
+    late = attrgetter(name)(ours)(wrong, lambda step: rate(step + 1), **options)
     with pytest.raises(AssertionError):  # the comparison would notice a rate that is one step late
         assert_same_steps(late, wrong, noise, expected)
-    assert_same_steps(getattr(ours, name)(params, rate), params, noise, expected)
+    assert_same_steps(attrgetter(name)(ours)(params, rate, **options), params, noise, expected)
 
 
-@pytest.mark.parametrize("name", ours.__all__)
+@pytest.mark.parametrize("name", NAMES)
 def test_arguments_are_optaxs(optax, name):
-    theirs = list(inspect.signature(getattr(optax, name)).parameters.values())
-    mine = list(inspect.signature(getattr(ours, name)).parameters.values())
+    theirs = list(inspect.signature(attrgetter(name)(optax)).parameters.values())
+    mine = list(inspect.signature(attrgetter(name)(ours)).parameters.values())
     assert mine[0].name == "params"
-    assert [(p.name, p.kind, p.default) for p in mine[1:]] == [(p.name, p.kind, p.default) for p in theirs]
+    assert [(p.name, p.kind) for p in mine[1:]] == [(p.name, p.kind) for p in theirs]
+    for own, other in zip(mine[1:], theirs, strict=True):
+        if own.name == "clip_value_fn":
+            assert (own.default, other.default(16.0)) == (None, 2.0)
+        else:
+            assert own.default == other.default
 
 
 def test_every_optimizer_of_optax_is_here_or_refused(optax):
@@ -207,23 +230,118 @@ def test_every_optimizer_of_optax_is_here_or_refused(optax):
             getattr(ours, name)
         except AttributeError:
             refused.add(name)
-    assert named - refused == {*ours.__all__}
+    assert named - refused == {*ours.__all__} - {"contrib"}
     assert refused - {"nadam", "nadamw"} == {*ours._REFUSED} - {"nadam", "nadamw"}  # partial functions in optax
 
 
-@pytest.mark.parametrize("name", sorted(ours._REFUSED))
-def test_refused_optimizers_say_why(name):
-    message = (
-        "^fastopt.compat.optax: expected one of adadelta, .*, signum, "
-        rf"since (fastopt|optax).*, got '{name}'$"
-    )
+def test_every_optimizer_of_optax_contrib_is_here_or_refused(optax):
+    others = {"hutchinson_estimator_diag_hessian", "normalize", "split_real_and_imaginary"}  # parts of optimizers
+    named = {name for name, value in vars(optax.contrib).items() if isinstance(value, FunctionType)}
+    named = {name for name in named if not name.startswith("scale_by_")} - others
+    assert named == {*ours.contrib.__all__} | {*ours.contrib._REFUSED}
+
+
+@pytest.mark.parametrize(("module", "name"), [(m, name) for m in (ours, ours.contrib) for name in sorted(m._REFUSED)])
+def test_refused_optimizers_say_why(module, name):
+    message = rf"^{module.__name__}: expected one of a.*, s.*, since (fastopt|optax|opt.eval).*, got '{name}'$"
     with pytest.raises(AttributeError, match=message):
-        getattr(ours, name)
+        getattr(module, name)
 
 
 def test_unknown_names_are_unknown():
     with pytest.raises(AttributeError, match=r"^module 'fastopt.compat.optax' has no attribute 'adamm'$"):
         ours.adamm  # noqa: B018
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.8, 0.95])
+def test_muon_looks_ahead_as_optax(optax, beta):
+    """In optax the bias of average and gradient is corrected apart."""
+    options = {"beta": beta, "eps": 0.0, "consistent_rms": 0.2, "weight_decay": 0.1}
+    params = make_params()
+    noise = make_noise(params)
+    matrix, noise = params["layers"][0], noise["layers"][0]
+    theirs = optax.contrib.muon(0.01, **options)
+    opt = ours.contrib.muon(matrix, 0.01, **options)
+    expected = matrix.copy()
+    state = theirs.init(expected)
+    for own in noise[:200]:
+        opt.step(0.1 * matrix + own)
+        updates, state = theirs.update(0.1 * expected + own, state, expected)
+        expected = np.asarray(optax.apply_updates(expected, updates))
+        np.testing.assert_allclose(matrix, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_muon_differs_by_eps(optax):
+    params = make_params()
+    noise = make_noise(params, 100)
+    options = {"nesterov": False, "consistent_rms": 0.2}
+    expected = steps_of_optax(optax.contrib.muon(0.01, **options), params, noise)
+    opt = ours.contrib.muon(params, 0.01, **options)
+    for step in range(100):
+        grads = [0.1 * p + n[step] for p, n in zip(leaves(params), leaves(noise), strict=True)]
+        opt.step(like(params, grads))
+    assert 1e-14 < abs(joined(params) - expected[-1]).max() < 1e-7
+
+
+def test_muon_without_decay_of_some(optax):
+    start = [np.random.default_rng(0).normal(size=(3, 4)) for _ in range(2)] + [np.ones(3)]
+    params = dict(zip("abc", start, strict=True))
+    options = {**MUON, "weight_decay": 0.1, "weight_decay_mask": {"a": True, "b": False, "c": False}}
+    opt = ours.contrib.muon(params, 0.1, **options)
+    assert [(group.names, group.weight_decay) for group in opt.groups] == [(["a"], 0.1), (["b"], 0.0), (["c"], 0.0)]
+    theirs = optax.contrib.muon(0.1, **options)
+    expected = {name: param.copy() for name, param in params.items()}
+    updates, _ = theirs.update(expected, theirs.init(expected), expected)
+    opt.step({name: param.copy() for name, param in params.items()})
+    for name, update in updates.items():
+        np.testing.assert_allclose(params[name], expected[name] + np.asarray(update), rtol=1e-9)
+
+
+def test_muon_of_groups():
+    groups = [{"params": np.eye(2)}, {"params": np.eye(2), "adamw": True}]
+    opt = ours.contrib.muon(groups, 0.1, **MUON, adam_weight_decay=0.5, adam_learning_rate=0.2)
+    opt.step([np.eye(2), np.eye(2)])
+    assert [(group.lr, group.weight_decay) for group in opt.groups] == [(0.1, 0.0), (0.2, 0.5)]
+    other = copy.deepcopy(opt)
+    other.bind([np.eye(2), np.eye(2)])
+    assert other.steps == 1
+
+
+# With a warm-up the rates are optax's own, which it computes in float32.
+SCHEDULE_FREE = [
+    ("schedule_free_sgd", {"learning_rate": 0.1}),
+    ("schedule_free_sgd", {"learning_rate": 0.1, "b1": 1.0, "weight_decay": 0.1}),
+    ("schedule_free_sgd", {"learning_rate": 2.0**-3, "warmup_steps": 128, "b1": 0.8, "weight_lr_power": 1.0}),
+    ("schedule_free_adamw", {}),
+    ("schedule_free_adamw", {"learning_rate": 0.01, "b1": 0.8, "b2": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
+    ("schedule_free_adamw", {"learning_rate": 2.0**-7, "warmup_steps": 128, "weight_lr_power": 0.0}),
+    ("schedule_free_adamw", {"learning_rate": 2.0**-7, "warmup_steps": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), SCHEDULE_FREE)
+def test_schedule_free_steps_and_means_equal_optaxs(optax, name, options):
+    import jax
+
+    params = make_params()
+    noise = make_noise(params)
+    theirs = getattr(optax.contrib, name)(**options)
+    opt = getattr(ours.contrib, name)(params, **options)
+    expected = jax.tree.map(jax.numpy.array, params)
+    state = theirs.init(expected)
+    update = jax.jit(theirs.update)
+    for step in range(STEPS):
+        grads = [0.1 * p + n[step] for p, n in zip(leaves(params), leaves(noise), strict=True)]
+        opt.step(like(params, grads))
+        updates, state = update(
+            jax.tree.map(lambda p, n, step=step: 0.1 * p + n[step], expected, noise), state, expected
+        )
+        expected = optax.apply_updates(expected, updates)
+        np.testing.assert_allclose(joined(params), joined(expected), rtol=1e-9, atol=1e-12, err_msg=f"step {step}")
+        if step % 100 == 0:
+            mean = optax.contrib.schedule_free_eval_params(state, expected)
+            with opt.averaged():
+                np.testing.assert_allclose(joined(params), joined(mean), rtol=1e-9, atol=1e-12, err_msg=f"step {step}")
 
 
 @pytest.mark.parametrize("of_mu", [False, True])
@@ -413,8 +531,39 @@ REFUSED = [
     ),
     (ours.lion, {"mask": None, "mu_dtype": "float32"}, "mu_dtype: expected None, since the average .*, got 'float32'"),
     (ours.lion, {"b1": 2.0}, r"b1: expected a number in \[0, 1\), got 2.0"),
-    (ours.signum, {"beta": 1.0}, r"beta: expected a number in \[0, 1\), got 1.0"),
+    (ours.signum, {"beta": 1.5}, r"beta: expected a number in \[0, 1\], got 1.5"),
     (ours.signum, {"accumulator_dtype": "float64"}, "accumulator_dtype: expected None, since .*, got 'float64'"),
+    (ours.lamb, {"eps_root": 1e-8}, "eps_root: expected 0.0, since fastopt's LAMB adds .*, got 1e-08"),
+    (ours.contrib.ademamix, {"b3": 1.0}, r"b3: expected a number in \[0, 1\), got 1.0"),
+    (ours.contrib.ademamix, {"alpha": -1.0}, "alpha: expected a finite number >= 0, got -1.0"),
+    (ours.contrib.ademamix, {"eps_root": 1.0}, "eps_root: expected 0.0, since fastopt's AdEMAMix .*, got 1.0"),
+    (ours.contrib.ademamix, {"mu_dtype": "float32"}, "mu_dtype: expected None, since .*, got 'float32'"),
+    (ours.contrib.adopt, {"nesterov": True}, "nesterov: expected False, since fastopt's ADOPT .*, got True"),
+    (ours.contrib.adopt, {"clip_value_fn": abs}, "clip_value_fn: expected None, since .*, got <built-in function abs>"),
+    (ours.contrib.muon, {}, "consistent_rms: expected 0.2, since fastopt's Muon scales by it, .*, got None"),
+    (ours.contrib.muon, MUON | {"nesterov": True}, "nesterov: expected False, since fastopt's AdamW, .*, got True"),
+    (ours.contrib.muon, MUON | {"adaptive": True}, "adaptive: expected False, since fastopt's Muon .*, got True"),
+    (ours.contrib.muon, MUON | {"preconditioning": "aol"}, "preconditioning: expected 'frobenius', .*, got 'aol'"),
+    (ours.contrib.muon, MUON | {"ns_coeffs": "dion"}, "ns_coeffs: expected three numbers, since .*, got 'dion'"),
+    (ours.contrib.muon, MUON | {"ns_coeffs": ((1, 2, 3),)}, r"ns_coeffs: expected three .*, got \(\(1, 2, 3\),\)"),
+    (ours.contrib.muon, MUON | {"beta": 1.0}, r"beta: expected a number in \[0, 1\), got 1.0"),
+    (
+        ours.contrib.muon,
+        MUON | {"muon_weight_dimension_numbers": {"w": None}},
+        r"muon_weight_dimension_numbers: expected None, since .*, got {'w': None}",
+    ),
+    (ours.contrib.schedule_free_sgd, {"b1": 0.0}, "b1: expected a number > 0, got 0.0"),
+    (ours.contrib.schedule_free_sgd, {"warmup_steps": 0}, "warmup_steps: expected an integer >= 1, got 0"),
+    (
+        ours.contrib.schedule_free_adamw,
+        {"learning_rate": abs},
+        "learning_rate: expected a number, .*, got <built.*",
+    ),
+    (
+        ours.contrib.schedule_free_adamw,
+        {"state_dtype": "float32"},
+        "state_dtype: expected None, .*, got 'float32'",
+    ),
 ]
 
 

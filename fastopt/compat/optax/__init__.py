@@ -7,18 +7,18 @@ with the reason.
 ``params`` is a tree of float32 or float64 arrays, updated in place, or a list of groups with the keywords of fastopt's
 own classes; see `fastopt.Optimizer`. A ``learning_rate`` is a number or a schedule, a callable of the number of steps
 done, as those of `fastopt.schedules` and of optax are. So may be the other numbers, which optax has as
-``inject_hyperparams``.
+``inject_hyperparams``. The optimizers of ``optax.contrib`` are in `fastopt.compat.optax.contrib`.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from fastopt._checks import boolean
-from fastopt._groups import is_grouped
-from fastopt._trees import Tree, named, taken_once
 from fastopt.compat._arguments import expect, number, refuse, two_averages
+from fastopt.compat.optax import contrib
+from fastopt.compat.optax._masks import Mask, masked
 from fastopt.kernels.rules import CHECKS
 from fastopt.optimizers import (
+    LAMB,
     SGD,
     Adadelta,
     Adagrad,
@@ -26,11 +26,10 @@ from fastopt.optimizers import (
     Adamax,
     AdamW,
     Lion,
-    Optimizer,
     RAdam,
     RMSprop,
     Schedule,
-    Split,
+    SignSGD,
 )
 
 __all__ = [
@@ -40,16 +39,17 @@ __all__ = [
     "adamax",
     "adamaxw",
     "adamw",
+    "contrib",
+    "lamb",
     "lion",
     "radam",
     "rmsprop",
     "sgd",
+    "sign_sgd",
     "signum",
 ]
 
 Number = float | Schedule
-Opt = TypeVar("Opt", bound=Optimizer)
-Mask = Any  # a tree of booleans, or a function of the parameters that returns one
 
 _NO_NESTEROV = "fastopt's Adam has no Nesterov momentum"
 _NO_SCHEDULE = "fastopt's NAdam has a schedule of the momentum, which optax's is without"
@@ -62,10 +62,9 @@ _REFUSED = {
     "nadamw": _NO_SCHEDULE,
     "noisy_sgd": "fastopt adds no noise to gradients",
     "rprop": "optax makes each step only when the next gradient is there, fastopt.Rprop at once",
-    "sign_sgd": "fastopt has no such rule, unless as signum(beta=0.0), which keeps the last gradient",
 } | dict.fromkeys(
     [
-        *("adabelief", "adafactor", "adan", "fromage", "lamb", "lars", "lbfgs", "novograd", "optimistic_adam"),
+        *("adabelief", "adafactor", "adan", "fromage", "lars", "lbfgs", "novograd", "optimistic_adam"),
         *("optimistic_adam_v2", "optimistic_gradient_descent", "polyak_sgd", "sm3", "yogi"),
     ],
     _NO_RULE,
@@ -378,7 +377,7 @@ def adamw(
     """
     settings = _adam_settings(learning_rate, b1, b2, eps, eps_root, mu_dtype, nesterov)
     decay = number("weight_decay", "weight_decay", weight_decay)
-    return _masked(AdamW, _MaskedAdamW, params, mask, weight_decay=decay, **settings)
+    return masked(AdamW, params, mask, weight_decay=decay, **settings)
 
 
 def lion(
@@ -430,9 +429,8 @@ def lion(
     array([ 0.9, -1.9])
     """
     expect("mu_dtype", mu_dtype, None, "the average has the dtype of its parameter")
-    return _masked(
+    return masked(
         Lion,
-        _MaskedLion,
         params,
         mask,
         weight_decay=number("weight_decay", "weight_decay", weight_decay),
@@ -440,15 +438,8 @@ def lion(
     )
 
 
-def signum(
-    params: Any,
-    learning_rate: Number,
-    beta: Number = 0.9,
-    accumulator_dtype: None = None,
-) -> Lion:
-    """Sign of the average gradient: ``m = beta * m + (1 - beta) * g; p -= learning_rate * sign(m)``.
-
-    This is Lion with both shares alike and no weight decay.
+def sign_sgd(params: Any, learning_rate: Number) -> SignSGD:
+    """Sign of the gradient: ``p -= learning_rate * sign(g)``.
 
     Parameters
     ----------
@@ -456,15 +447,54 @@ def signum(
         float32 or float64, any shape, updated in place.
     learning_rate : float or schedule
         Learning rate, finite, >= 0, or a callable of the number of steps done.
+
+    Returns
+    -------
+    SignSGD
+        A `fastopt.SignSGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``optax.sign_sgd``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import optax
+    >>> weights = np.array([1.0, -2.0])
+    >>> optax.sign_sgd(weights, learning_rate=0.1).step(2 * weights)
+    >>> weights
+    array([ 0.9, -1.9])
+    """
+    return SignSGD(params, number("lr", "learning_rate", learning_rate))
+
+
+def signum(
+    params: Any,
+    learning_rate: Number,
+    beta: Number = 0.9,
+    accumulator_dtype: None = None,
+) -> SignSGD:
+    """Sign of the average gradient: ``m = beta * m + (1 - beta) * g; p -= learning_rate * sign(m)``.
+
+    Parameters
+    ----------
+    params, learning_rate
+        As in `sign_sgd`.
     beta : float or schedule
-        Share of the average that is kept, in [0, 1).
+        Share of the average that is kept, in [0, 1].
     accumulator_dtype : None
         The average has the dtype of its parameter.
 
     Returns
     -------
-    Lion
-        A `fastopt.Lion`.
+    SignSGD
+        A `fastopt.SignSGD`.
 
     Raises
     ------
@@ -480,14 +510,65 @@ def signum(
     >>> import numpy as np
     >>> from fastopt.compat import optax
     >>> weights = np.array([1.0, -2.0])
-    >>> opt = optax.signum(weights, learning_rate=0.1)
-    >>> opt.step(2 * weights)
+    >>> optax.signum(weights, learning_rate=0.1).step(2 * weights)
     >>> weights
     array([ 0.9, -1.9])
     """
     expect("accumulator_dtype", accumulator_dtype, None, "the average has the dtype of its parameter")
-    share = number("beta1", "beta", beta)
-    return Lion(params, number("lr", "learning_rate", learning_rate), betas=(share, share))
+    rate = number("lr", "learning_rate", learning_rate)
+    return SignSGD(params, rate, momentum=number("momentum", "beta", beta))
+
+
+def lamb(
+    params: Any,
+    learning_rate: Number,
+    b1: Number = 0.9,
+    b2: Number = 0.999,
+    eps: Number = 1e-6,
+    eps_root: float = 0.0,
+    weight_decay: Number = 0.0,
+    mask: Mask = None,
+) -> LAMB:
+    """LAMB: AdamW with a rate for each array, in proportion to the norm of the array, for very large batches.
+
+    ``p -= learning_rate * norm(p) / norm(u) * u`` with ``u = m_hat / (sqrt(v_hat) + eps) + weight_decay * p``
+
+    Parameters
+    ----------
+    params, learning_rate, b1, b2, eps
+        As in `adam`.
+    eps_root : float
+        0: fastopt's LAMB adds no epsilon under the root.
+    weight_decay, mask
+        As in `adamw`.
+
+    Returns
+    -------
+    LAMB
+        A `fastopt.LAMB`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter or argument does not fit; the message names it.
+
+    References
+    ----------
+    ``optax.lamb``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastopt.compat import optax
+    >>> weights = np.array([1.0, -2.0])
+    >>> optax.lamb(weights, learning_rate=0.1).step(2 * weights)
+    >>> weights.round(4)
+    array([ 0.8419, -1.8419])
+    """
+    expect("eps_root", eps_root, 0.0, "fastopt's LAMB adds epsilon outside the root")
+    decay = number("weight_decay", "weight_decay", weight_decay)
+    settings = two_averages(learning_rate, b1=b1, b2=b2, eps=eps)
+    return masked(LAMB, params, mask, weight_decay=decay, **settings)
 
 
 def adamax(
@@ -579,7 +660,7 @@ def adamaxw(
     """
     decay = number("weight_decay", "weight_decay", weight_decay)
     settings = two_averages(learning_rate, b1=b1, b2=b2, eps=eps)
-    return _masked(Adamax, _MaskedAdamax, params, mask, weight_decay=decay, decoupled=True, **settings)
+    return masked(Adamax, params, mask, weight_decay=decay, decoupled=True, **settings)
 
 
 def radam(
@@ -683,9 +764,8 @@ def adadelta(
     >>> weights.round(4)
     array([ 0.9968, -1.9968])
     """
-    return _masked(
+    return masked(
         Adadelta,
-        _MaskedAdadelta,
         params,
         weight_decay_mask,
         lr=number("lr", "learning_rate", 1.0 if learning_rate is None else learning_rate),
@@ -693,58 +773,6 @@ def adadelta(
         eps=number("eps", "eps", eps),
         weight_decay=number("weight_decay", "weight_decay", weight_decay),
     )
-
-
-class _MaskedAdamW(Split, AdamW):
-    pass
-
-
-class _MaskedLion(Split, Lion):
-    pass
-
-
-class _MaskedAdamax(Split, Adamax):
-    pass
-
-
-class _MaskedAdadelta(Split, Adadelta):
-    pass
-
-
-def _masked(plain: Callable[..., Opt], masked: Callable[..., Opt], params: Any, mask: Mask, **settings: Any) -> Opt:
-    """Return an optimizer whose weight decay is for the parameters that `mask` has chosen."""
-    if mask is None:
-        return plain(params, **settings)
-    params = taken_once(params)
-    if is_grouped(params):
-        raise ValueError(
-            f"mask: expected None with groups of parameters, which have a weight_decay of their own, got {mask!r}"
-        )
-    tree = Tree(params, "params")
-    chosen = _choices(mask(params) if callable(mask) else mask, tree)
-    if all(chosen) or not any(chosen):
-        return plain(params, **settings | ({} if all(chosen) else {"weight_decay": 0.0}))
-    leaves = named(tree, "params")
-    decaying, others = (
-        {name: param for (name, param), own in zip(leaves.items(), chosen, strict=True) if own is kind}
-        for kind in (True, False)
-    )
-    return masked([{"params": decaying}, {"params": others, "weight_decay": 0.0}], **settings)
-
-
-def _choices(mask: Any, tree: Tree) -> list[bool]:
-    """Return whether each parameter decays, of a mask in their structure or a prefix of it."""
-    marks = Tree(mask, "mask")
-    labelled = zip(marks.paths, marks.suffixes, marks.leaves, strict=True)
-    by_path = {path: boolean("mask" + suffix, mark) for path, suffix, mark in labelled}
-    over = [next((path[:i] for i in range(len(path) + 1) if path[:i] in by_path), None) for path in tree.paths]
-    missing = ["params" + suffix for suffix, path in zip(tree.suffixes, over, strict=True) if path is None]
-    unknown = ["mask" + suffix for suffix, path in zip(marks.suffixes, marks.paths, strict=True) if path not in over]
-    if missing or unknown:
-        raise ValueError(
-            f"mask: expected the structure of params, or a prefix of it, got none for {missing} and unknown {unknown}"
-        )
-    return [by_path[path] for path in over if path is not None]
 
 
 def _adam_settings(
