@@ -63,6 +63,17 @@ def named(tree: Tree, what: str) -> dict[str, Any]:
     return dict(zip(names, tree.leaves, strict=True))
 
 
+def by_names(tree: Any, what: str, names: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Split a tree into groups of its leaves by their names, which must be these."""
+    given = named(Tree(tree, what), what)
+    expected = [name for group in names for name in group]
+    if given.keys() != set(expected):
+        missing = [name for name in expected if name not in given]
+        unknown = [name for name in given if name not in expected]
+        raise ValueError(f"{what}: expected the structure of params, got missing {missing} and unknown {unknown}")
+    return [{name: given[name] for name in group} for group in names]
+
+
 def _matched(shape: Any, tree: Any, what: str) -> Iterator[Any]:
     if shape is None:
         yield tree

@@ -15,7 +15,7 @@ import numpy as np
 from fastopt._checks import boolean, integer
 from fastopt._evaluation import Averaging, taken
 from fastopt._groups import Group, filled_like, is_grouped, make_group, make_groups
-from fastopt._trees import LISTS, Tree, named, taken_once
+from fastopt._trees import LISTS, Tree, by_names, named, taken_once
 from fastopt._typing import Array
 from fastopt.kernels import _backend, rules
 from fastopt.kernels._backend import Bound
@@ -653,8 +653,8 @@ class _Unbound(Optimizer):
         cls: type[Optimizer] = type(self).__bases__[1]
         if isinstance(settings, list):
             params = taken_once(params)
-            if kept.get("_split") and issubclass(cls, Muon):
-                params = cls._split_by_shape(params)
+            if kept.get("_split"):
+                params = by_names(params, "params", kept["_group_names"])
             if not isinstance(params, list | tuple) or len(params) != len(settings):
                 raise ValueError(f"params: expected a list with an entry for each of {len(settings)} groups")
             entries = [own["params"] if is_grouped([own]) else own for own in params]
@@ -2009,8 +2009,12 @@ class ScheduleFreeAdamW(_ScheduleFree):
 class Split(Optimizer):
     """An optimizer that has put its parameters into groups of its own, and takes gradients in the structure of old."""
 
-    _kept = ("_split",)
+    _kept = ("_split", "_group_names")
     _split: bool = True
+
+    @property
+    def _group_names(self) -> list[list[str]]:
+        return [group.names for group in self.groups]
 
     def step(self, grads: Any, **options: Any) -> bool | None:
         """Update the parameters in place; see `Optimizer.step`.
@@ -2022,7 +2026,7 @@ class Split(Optimizer):
         **options
             As in `Optimizer.step`; `rows` is a list with an entry for each of `groups`.
         """
-        return super().step(self._by_group(grads) if self._split else grads, **options)
+        return super().step(by_names(grads, "grads", self._group_names) if self._split else grads, **options)
 
     def add_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters with hyper-parameters of their own, to those that were given as groups.
@@ -2040,15 +2044,6 @@ class Split(Optimizer):
         if self._split:
             raise RuntimeError("add_group: expected parameters that were given as groups, got a tree that was split")
         super().add_group(group)
-
-    def _by_group(self, grads: Any) -> list[dict[str, Any]]:
-        given = named(Tree(grads, "grads"), "grads")
-        expected = [name for group in self.groups for name in group.names]
-        if given.keys() != set(expected):
-            missing = [name for name in expected if name not in given]
-            unknown = [name for name in given if name not in expected]
-            raise ValueError(f"grads: expected the structure of params, got missing {missing} and unknown {unknown}")
-        return [{name: given[name] for name in group.names} for group in self.groups]
 
 
 class Muon(Split):

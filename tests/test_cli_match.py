@@ -16,12 +16,12 @@ run = pytest.fixture(runner)
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # in Keras on PyTorch
 
 MODULES = {"torch": "torch", "keras": "keras", "sklearn": "sklearn", "optax": "optax"}
-# What only one of the two has.
-FREE = ("schedulefreeadamw", "schedulefreesgd")
+# What only one of the two has under a name that both know, and what needs the arrays of each layer.
+OTHERS = ("ademamix", "adopt", "ftrl", "lamb", "muon", "schedulefreesgd", "signsgd", "signum")
 ALONE = {
-    "torch": ("lion", "ademamix", "adopt", "ftrl", "lamb", "muon", "signsgd", "signum", *FREE),
-    "keras": ("radam", "ademamix", "adopt", "ftrl", "lamb", "muon", "signsgd", "signum", *FREE),
-    "optax": ("amsgrad", "nadam", "ademamix", "adopt", "ftrl", "lamb", "muon", "signsgd", "signum", *FREE),
+    "torch": ("lion", "schedulefreeadamw", *OTHERS),
+    "keras": ("radam", *OTHERS),
+    "optax": ("amsgrad", "nadam", "schedulefreeadamw", *OTHERS),
 }
 CASES = [
     *((library, name) for library, alone in ALONE.items() for name in OPTIMIZERS if name not in alone),

@@ -615,3 +615,18 @@ def test_arrays_of_jax_cannot_be_updated(optax):
 
     with pytest.raises(ValueError, match=r"^params\['w'\]: expected a writable array, got a read-only one$"):
         ours.adam({"w": jax.numpy.ones(2)}, 0.1)
+
+
+def test_a_copy_takes_parameters_in_the_structure_of_old():
+    params = {"w": np.eye(2), "b": np.ones(2)}
+    opt = ours.adamw(params, 0.1, weight_decay=0.5, mask={"w": True, "b": False})
+    opt.step({"w": np.eye(2), "b": np.ones(2)})
+    others = {name: array.copy() for name, array in params.items()}
+    other = copy.deepcopy(opt)
+    other.bind(others)
+    for each in (opt, other):
+        each.step({"w": np.eye(2), "b": np.ones(2)})
+    for name, array in params.items():
+        np.testing.assert_array_equal(others[name], array)
+    with pytest.raises(ValueError, match=r"^params: expected the structure of params, got missing \['b'\]"):
+        copy.deepcopy(opt).bind({"w": np.eye(2)})

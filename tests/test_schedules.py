@@ -818,3 +818,38 @@ def test_compositions_know_the_cycles_of_their_parts() -> None:
 def test_compositions_are_cyclic_if_a_part_is() -> None:
     assert Scaled(Warmup(SnapshotCosine(1.0, 12, 3), 5), 0.5).cyclic
     assert not Scaled(Warmup(Constant(1.0), 5), 0.5).cyclic
+
+
+# The names that people search for, with the formulas that their libraries document.
+
+LR, LEAST, WARM, TOTAL = 0.1, 0.001, 10, 100
+
+
+def along(step):
+    return min(1.0, (step - WARM) / (TOTAL - WARM))
+
+
+SEARCHED = {
+    "constant": (Warmup(Constant(LR), WARM, 0.0), lambda t: LR),
+    "linear": (Warmup(PolynomialDecay(LR, TOTAL - WARM), WARM, 0.0), lambda t: LR * max(0, TOTAL - t) / (TOTAL - WARM)),
+    "cosine": (
+        Warmup(CosineAnnealing(LR, TOTAL - WARM, LEAST, cycle=False), WARM, 0.0),
+        lambda t: LEAST + (LR - LEAST) * (1 + math.cos(math.pi * along(t))) / 2,
+    ),
+    "polynomial": (
+        Warmup(PolynomialDecay(LR, TOTAL - WARM, LEAST, power=2.0), WARM, 0.0),
+        lambda t: LEAST + (LR - LEAST) * (1 - along(t)) ** 2,
+    ),
+    "inverse square root": (InverseSqrt(LR, WARM), lambda t: LR * math.sqrt(WARM / t)),
+    "stable": (
+        WarmupStableDecay(LR, WARM, 50, 40),
+        lambda t: LR * min(1, max(0, (TOTAL - t) / (TOTAL - WARM - 50))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_schedules_with_a_warm_up_under_the_names_that_people_search_for(name):
+    schedule, after = SEARCHED[name]
+    expected = [LR * t / WARM if t < WARM else after(t) for t in range(150)]
+    np.testing.assert_allclose([schedule(t) for t in range(150)], expected, rtol=1e-12, atol=1e-15)

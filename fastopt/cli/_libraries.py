@@ -107,8 +107,9 @@ class Library:
         return getattr(self._theirs, self.name_of(name), None)
 
     def optimizers(self) -> list[str]:
-        """Return the names of the optimizers that it and fastopt have."""
-        return [name for name in OPTIMIZERS if self.name_of(name) in self._ours.__all__ and self._takes(name)]
+        """Return the names of the optimizers that it and fastopt have, and that do with the parameters in one array."""
+        ours = [name for name, choice in OPTIMIZERS.items() if not choice.layerwise]
+        return [name for name in ours if self.name_of(name) in self._ours.__all__ and self._takes(name)]
 
     def _takes(self, name: str, **settings: Any) -> bool:
         """Whether its optimizer takes settings, and those that the name fixes."""

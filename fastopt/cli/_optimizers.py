@@ -39,12 +39,15 @@ class Choice:
         Learning rate and 1/t decay for data sets of a few hundred points in one batch.
     batches : float
         Learning rate for mini-batches.
+    layerwise : bool
+        Whether it has to know which array is whose.
     """
 
     cls: type[Optimizer]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     whole: tuple[float, float] | None = None
     batches: float | None = None
+    layerwise: bool = False
 
     @cached_property
     def defaults(self) -> Mapping[str, Any]:
@@ -75,8 +78,8 @@ OPTIMIZERS = {
     "ademamix": Choice(AdEMAMix, whole=(0.03, 1e-3)),
     "adopt": Choice(ADOPT, whole=(0.1, 1e-3)),
     "ftrl": Choice(FTRL, whole=(1.0, 0.0), batches=0.1),
-    "lamb": Choice(LAMB, whole=(0.01, 1e-3)),
-    "muon": Choice(Muon, whole=(0.05, 1e-3)),
+    "lamb": Choice(LAMB, whole=(0.01, 1e-3), layerwise=True),
+    "muon": Choice(Muon, whole=(0.1, 1e-3), layerwise=True),
     "schedulefreeadamw": Choice(ScheduleFreeAdamW, whole=(0.1, 0.0)),
     "schedulefreesgd": Choice(ScheduleFreeSGD, whole=(3.0, 0.0), batches=0.1),
     "signsgd": Choice(SignSGD, whole=(0.01, 1e-3), batches=3e-4),

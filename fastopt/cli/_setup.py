@@ -245,8 +245,8 @@ def make_rate(settings: Settings, dataset: "Dataset") -> Any:
     return rate
 
 
-def make_optimizer(settings: Settings, params: Any, rate: Any) -> Any:
-    """Make the optimizer for an array of parameters."""
+def make_optimizer(settings: Settings, net: "Network", rate: Any) -> Any:
+    """Make the optimizer for a network: over one array, or over those of each layer where the rule asks for them."""
     choice = OPTIMIZERS[settings.optimizer]
     keywords = dict(choice.fixed)
     for name in ("momentum", "lr_in_velocity", "rho", "betas", "eps", "weight_decay"):
@@ -266,7 +266,7 @@ def make_optimizer(settings: Settings, params: Any, rate: Any) -> Any:
             keywords["momentum"] = moved
         else:
             keywords["betas"] = moved, (settings.betas or choice.defaults["betas"])[1]
-    return choice.cls(params, lr=rate, **keywords)
+    return choice.cls(net.named_params() if choice.layerwise else net.params, lr=rate, **keywords)
 
 
 def with_average(optimizer: Any, settings: Settings, dataset: "Dataset") -> Any:

@@ -32,6 +32,7 @@ from fastopt.cli._setup import (
 
 if TYPE_CHECKING:
     from fastopt.cli._output import Progress
+    from fastopt.nn import Network
     from fastopt.nn.data import Dataset
 
 EPILOG = """\
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--optimizers: expected at least one name, got none")
     dataset = load_data(common)
     for settings in runs.values():  # all are refused before the first is trained
-        _make_optimizer(settings, make_network(settings, dataset).params, dataset)
+        _make_optimizer(settings, make_network(settings, dataset), dataset)
     if not args.quiet:
         show_data(dataset)
         show("network", describe_network(make_network(common, dataset)))
@@ -116,8 +117,8 @@ def _settings(spec: str, args: argparse.Namespace) -> Settings:
     return resolve({**given(args), **options}, defaults=_shorter(args))
 
 
-def _make_optimizer(settings: Settings, params: Any, dataset: "Dataset") -> Any:
-    return with_average(make_optimizer(settings, params, make_rate(settings, dataset)), settings, dataset)
+def _make_optimizer(settings: Settings, net: "Network", dataset: "Dataset") -> Any:
+    return with_average(make_optimizer(settings, net, make_rate(settings, dataset)), settings, dataset)
 
 
 def _part(move: "Progress", i: int, runs: int) -> "Progress":
@@ -129,7 +130,7 @@ def _train(settings: Settings, dataset: "Dataset", move: "Progress | None") -> d
     from fastopt.cli._callbacks import Curve
 
     net = make_network(settings, dataset)
-    optimizer = _make_optimizer(settings, net.params, dataset)
+    optimizer = _make_optimizer(settings, net, dataset)
     curve = Curve(None if move is None else move)
     training = nn.Training(
         net,

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.directions == "path" and settings.epochs * updates(settings, dataset) < 2:
         raise UsageError("--epochs: expected at least 2 updates in all, for a path, got 1")
     net = make_network(settings, dataset)
-    optimizer = make_optimizer(settings, net.params, rate)
+    optimizer = make_optimizer(settings, net, rate)
     if not args.quiet:
         show_data(dataset)
         show("network", describe_network(net))

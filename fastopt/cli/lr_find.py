@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     settings = resolve(given(args))
     dataset = load_data(settings)
     net = make_network(settings, dataset)
-    optimizer = make_optimizer(settings, net.params, settings.lr)
+    optimizer = make_optimizer(settings, net, settings.lr)
     if not args.quiet:
         show_data(dataset)
         show("network", describe_network(net))

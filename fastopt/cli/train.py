@@ -191,7 +191,7 @@ class _Run:
         self.data = load_data(settings)
         rate = make_rate(settings, self.data)
         self.net = make_network(settings, self.data)
-        self.optimizer = with_average(make_optimizer(settings, self.net.params, rate), settings, self.data)
+        self.optimizer = with_average(make_optimizer(settings, self.net, rate), settings, self.data)
         self.whole = updates(settings, self.data) == 1
         self.validate = settings.validate
         if self.validate is None:
