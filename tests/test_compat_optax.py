@@ -436,7 +436,7 @@ def test_masked_optimizers_are_copied():
     opt.step(grads)
     other = copy.deepcopy(opt)
     own = {name: param.copy() for name, param in params.items()}
-    other.bind([{"w": own["w"]}, {"b": own["b"]}])
+    other.bind(own)
     for one in (opt, other):
         one.step(grads, grad_scale=0.5)
     for name, param in params.items():
