@@ -314,6 +314,24 @@ def test_curves_are_nanoseconds_per_element():
     assert lines["fastopt"] == ([64, 1000], pytest.approx([31.25, 4.0]))
 
 
+def test_ratios_are_drawn_from_the_largest_down():
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from fastopt.plots._bench import ratios
+
+    with pytest.raises(ValueError, match=r"^panels: expected at least one panel with a row$"):
+        ratios({"1 thread": {}})
+    rows = {"Adam": {"default": 4.0, "fused": 0.9}, "NAdam": {"default": 9.0}, "SGD": {"default": 1.1}}
+    figure = ratios({"1 thread": rows, "2 threads": {"Adam": {"default": 3.0}}}, label="times")
+    left, right = figure.axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["SGD", "Adam", "NAdam"]
+    assert [[*line.get_xdata()] for line in left.get_lines()[1:]] == [[1.1, 4.0, 9.0], [0.9]]
+    assert [[*line.get_xdata()] for line in right.get_lines()[1:]] == [[3.0], []]
+    low, high = left.get_xlim()
+    assert low < 0.9
+    assert high > 9.0
+    assert left.get_xlabel() == right.get_xlabel() == "times"
+
+
 TINY = "peers"
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import importlib.util
 import inspect
 import io
 import pickle
@@ -11,6 +12,7 @@ from functools import partial
 import numpy as np
 import oracle
 import pytest
+import table
 from backends import using
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ from fastopt.compat import torch as ours  # noqa: E402
 STEPS = 1000
 SHAPES = [(3, 4), (5,), (), (0, 2)]
 LATE = [(2, 1, 3)]
+MATRICES = [(3, 4), (5, 2), (1, 3), (0, 2)]  # Muon's
 
 VARIANTS = [
     ("SGD", {"lr": 0.01}),
@@ -64,10 +67,10 @@ VARIANTS = [
 each_variant = pytest.mark.parametrize(
     ("name", "options"), VARIANTS, ids=[f"{name}-{'-'.join(options)}" for name, options in VARIANTS]
 )
-# All but Muon, which takes matrices alone, and computes in another type than PyTorch's: at the end.
-NAMES = [name for name in ours.__all__ if name != "Muon"]
-each_class = pytest.mark.parametrize("name", [name for name in NAMES if hasattr(torch.optim, name)])
-each_optimizer = pytest.mark.parametrize("name", NAMES)
+OWN = [name for name in ours.__all__ if not hasattr(torch.optim, name)]
+each_class = pytest.mark.parametrize("name", [name for name in ours.__all__ if name not in (*OWN, "Muon")])
+each_own = pytest.mark.parametrize("name", OWN)
+each_optimizer = pytest.mark.parametrize("name", ours.__all__)
 
 
 def make_params(seed=0, shapes=SHAPES, dtype=torch.float64):
@@ -82,6 +85,18 @@ def set_grads(seed, *models, missing=0.0):
         left_out, noise = rng.random() < missing, rng.normal(size=same[0].shape)
         for param in same:
             param.grad = None if left_out else torch.tensor(0.1 * param.detach().numpy() + noise, dtype=param.dtype)
+
+
+def make_opt(name, params, **options):
+    """One of our optimizers, ready for a step."""
+    opt = getattr(ours, name)(params, **options)
+    if name.startswith("ScheduleFree"):
+        opt.train()
+    return opt
+
+
+def shapes_of(name):
+    return MATRICES if name == "Muon" else SHAPES
 
 
 def values(params):
@@ -168,135 +183,45 @@ def test_first_steps_have_torchs_state(name, options, alone):
         assert_same_state(*opts)
 
 
-OWN = [
-    ("Lion", {"lr": 1e-2, "betas": (0.8, 0.95), "weight_decay": 0.1}),
-    ("SignSGD", {"lr": 1e-2}),
-    ("SignSGD", {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1, "decoupled_weight_decay": True}),
-    ("FTRL", {"lr": 0.1, "l1": 0.1, "l2": 0.2, "l2_shrinkage": 0.1, "beta": 0.3, "weight_decay": 0.1}),
-    ("AdEMAMix", {"lr": 1e-2, "betas": (0.8, 0.9, 0.99), "mixing": 2.0, "mixing_warmup": 50, "beta3_warmup": 70}),
-    ("AdEMAMix", {"lr": 1e-2, "weight_decay": 0.1, "decoupled_weight_decay": True}),
-    ("ADOPT", {"lr": 1e-2, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
-    ("ADOPT", {"lr": 1e-2, "clipped": False}),
-    ("LAMB", {"lr": 1e-2, "betas": (0.8, 0.9), "weight_decay": 0.1}),
-    ("ScheduleFreeSGD", {"lr": 1e-2, "momentum": 0.7, "weight_decay": 0.1, "warmup_steps": 40, "r": 0.75}),
-    ("ScheduleFreeAdamW", {"lr": 1e-2, "betas": (0.8, 0.9), "weight_decay": 0.1, "warmup_steps": 40}),
-]
+def in_torchs_words(options):
+    """The options of one of `fastopt`'s optimizers for ours."""
+    return {{"decoupled": "decoupled_weight_decay"}.get(key, key): value for key, value in options.items()}
 
 
-@pytest.mark.parametrize(("name", "options"), OWN, ids=str)
-def test_what_torch_has_not_equals_its_formula(name, options):
-    params = make_params()
-    named = {"decoupled" if key == "decoupled_weight_decay" else key: value for key, value in options.items()}
-    exact = getattr(oracle, name)([param.detach().numpy() for param in params], **named)
-    opt, climbing = getattr(ours, name)(params, **options), make_params()
-    other = getattr(ours, name)(climbing, maximize=True, **options)
-    for step in range(STEPS):
-        set_grads(step, params)
-        for param, twin in zip(params, climbing, strict=True):
-            twin.grad = -param.grad
-        exact.step([param.grad.numpy() for param in params])
-        opt.step()
-        other.step()
-        expected = np.concatenate([array.ravel() for array in exact.params])
-        np.testing.assert_allclose(values(params), expected, rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(values(climbing), values(params))
-    assert {key for state in opt.state.values() for key in state} - {"step"} == set(exact.states[0])
+OWN_CASES = [(case.name, case.options) for case in table.OPTIMIZERS if case.name in OWN]
 
 
-FREE = [
-    ("ScheduleFreeSGD", "SGDScheduleFree", {"lr": 0.05, "momentum": 0.7, "warmup_steps": 50, "weight_decay": 0.1}),
-    ("ScheduleFreeAdamW", "AdamWScheduleFree", {"lr": 0.01, "r": 0.75, "warmup_steps": 100}),
-]
-
-
-@pytest.mark.parametrize(("name", "theirs", "options"), FREE, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_user_of_schedulefree_changes_an_import(name, theirs, options):
-    """Parameters while training and while evaluating, and back to the bit."""
-    schedulefree = pytest.importorskip("schedulefree", reason="compares with schedulefree where it is installed")
-    params, twins = make_params(), make_params()
-    opts = getattr(ours, name)(params, **options), getattr(schedulefree, theirs)(twins, **options)
-    for epoch in range(10):
-        for opt in opts:
-            opt.train()
-        for step in range(100):
-            set_grads(100 * epoch + step, params, twins)
-            for opt in opts:
-                opt.step()
-            assert_close(params, twins)
-        before = values(params)
-        for opt in opts:
-            opt.eval()
-        assert_close(params, twins)
-        opts[0].train()
-        np.testing.assert_array_equal(values(params), before)
-        opts[0].eval()
-
-
-@pytest.mark.parametrize("name", ["ScheduleFreeSGD", "ScheduleFreeAdamW"])
-def test_a_state_knows_whether_the_means_are_in(name):
-    params, others = make_params(), make_params()
-    opt, other = getattr(ours, name)(params, lr=0.1), getattr(ours, name)(others, lr=0.1)
-    for step in range(3):
-        set_grads(step, params)
-        opt.step()
-    opt.eval()
-    with pytest.raises(RuntimeError, match=r"^step: expected the parameters in place, got their means: train\(\)"):
-        opt.step()
-    with torch.no_grad():
-        for param, twin in zip(params, others, strict=True):
-            twin.copy_(param)
-    other.load_state_dict(copy.deepcopy(opt.state_dict()))
-    with pytest.raises(RuntimeError, match=r"^step: expected the parameters in place"):
-        other.step()
-    for each in (opt, other):
-        each.train()
-    set_grads(9, params, others)
-    for each in (opt, other):
-        each.step()
-    np.testing.assert_array_equal(values(params), values(others))
-
-
-@pytest.mark.skipif(not hasattr(ours, "Muon"), reason="PyTorch has Muon from version 2.9 on")
 @pytest.mark.parametrize(
-    "options",
-    [
-        {"lr": 0.01},
-        {"lr": 0.1, "momentum": 0.8, "nesterov": False, "weight_decay": 0.3, "adjust_lr_fn": "match_rms_adamw"},
-        {"lr": 0.01, "ns_steps": 3, "eps": 1e-3, "ns_coefficients": (2.0, -1.5, 0.5)},
-    ],
-    ids=str,
+    ("name", "options"), OWN_CASES, ids=[f"{name}-{'-'.join(options)}" for name, options in OWN_CASES]
 )
-def test_muon_is_torchs(options, monkeypatch):
-    """Kept from bfloat16 to rounding, and as it is to the rounding of bfloat16; the state changes sides."""
-    assert inspect.signature(ours.Muon) == inspect.signature(torch.optim.Muon)
-    shapes = [(3, 4), (7, 2), (1, 5)]
-    for exactly in (False, True):
-        if exactly:
-            monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor.clone())
-        mine, theirs = make_params(shapes=shapes), make_params(shapes=shapes)
-        opts = [ours.Muon(mine, **options), torch.optim.Muon(theirs, **options)]
-        for step in range(STEPS if exactly else 5):
-            if step == 300:
-                states = [copy.deepcopy(opt.state_dict()) for opt in opts]
-                opts = [ours.Muon(mine, **options), torch.optim.Muon(theirs, **options)]
-                for opt, state in zip(opts, reversed(states), strict=True):
-                    opt.load_state_dict(state)
-            set_grads(step, mine, theirs, missing=0.2 if step % 3 == 0 else 0)
-            for opt in opts:
-                opt.step()
-        if exactly:
-            assert_close(mine, theirs)
-            assert_same_state(*opts)
-        else:
-            np.testing.assert_allclose(values(mine), values(theirs), rtol=0, atol=0.02 * 5 * options["lr"])
+def test_what_torch_has_not_equals_its_formula(name, options):
+    params, steps = make_params(shapes=SHAPES[:3]), 300
+    opt = make_opt(name, params, **in_torchs_words(options))
+    expected = getattr(oracle, name)([param.detach().numpy() for param in params], **options)
+    for step in range(steps):
+        set_grads(step, params)
+        expected.step([param.grad.numpy() for param in params])
+        opt.step()
+        assert_near(params, expected.params)
+    for param, state in zip(params, expected.states, strict=True):
+        own = opt.state[param]
+        assert own.keys() - {"step"} == state.keys()
+        assert own.get("step", torch.tensor(steps)).item() == steps
+        for key, value in state.items():
+            np.testing.assert_allclose(own[key].numpy(), value, rtol=1e-9, atol=1e-12)
+
+
+def assert_near(params, arrays):
+    np.testing.assert_allclose(values(params), np.concatenate([a.ravel() for a in arrays]), rtol=1e-9, atol=1e-12)
 
 
 @each_optimizer
 def test_float32_is_fastopts_to_the_bit(name, alone):
     """The same numbers as `fastopt`'s own optimizers give for arrays."""
-    params = make_params(dtype=torch.float32)
+    params = make_params(shapes=shapes_of(name), dtype=torch.float32)
     arrays = [param.detach().numpy().copy() for param in params]
-    opt, own = getattr(ours, name)(params, lr=0.01), getattr(fastopt, name)(arrays, lr=0.01)
+    torchs = {"match_rms": False} if name == "Muon" else {}
+    opt, own = make_opt(name, params, lr=0.01), getattr(fastopt, name)(arrays, lr=0.01, **torchs)
     for step in range(10):
         set_grads(step, params)
         opt.step()
@@ -315,8 +240,8 @@ def test_signature_is_torchs(name):
 @each_optimizer
 @pytest.mark.parametrize("copied", ["deepcopy", "pickle", "save"])
 def test_copies_go_on(name, copied, wide_scalars):
-    params = make_params()
-    opt = getattr(ours, name)(params, lr=0.01)
+    params = make_params(shapes=shapes_of(name))
+    opt = make_opt(name, params, lr=0.01)
     set_grads(0, params)
     opt.step()
     if copied == "deepcopy":
@@ -549,7 +474,7 @@ def test_scaler_of_torch_skips_and_scales():
         assert_close(mine, theirs)
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of PyTorch, in itself
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # PyTorch's own
 def test_compiled_steps_are_torchs():
     mine, theirs, *opts = pairs("Adam", lr=0.01)
     steps = [torch.compile(opt.step, backend="eager") for opt in opts]
@@ -801,27 +726,404 @@ def test_counter_ends_where_torchs_does():
     assert {state["step"].item() for opt in opts for state in opt.state.values()} == {2**24}
 
 
-# What Lion refuses, which has no step of PyTorch's to fall back on.
+# Muon, whose products PyTorch rounds to bfloat16.
+
+MUON_VARIANTS = [
+    {},
+    {"lr": 0.02, "momentum": 0.8, "nesterov": False, "weight_decay": 0.0},
+    {"adjust_lr_fn": "match_rms_adamw", "ns_steps": 3, "eps": 1e-3},
+    {"adjust_lr_fn": "original", "ns_coefficients": (2.0, -1.5, 0.5), "lr": torch.tensor(0.01, dtype=torch.float64)},
+]
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="PyTorch 2.9 has the first Muon")
+
+
+@pytest.fixture
+def unrounded(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+
+
+def muon_pair(shapes=MATRICES, dtype=torch.float64, **options):
+    models = [make_params(shapes=shapes, dtype=dtype) for _ in range(2)]
+    return *models, *[
+        module.Muon(params, **options) for module, params in zip((ours, torch.optim), models, strict=True)
+    ]
+
+
+@needs_muon
+@pytest.mark.parametrize("options", MUON_VARIANTS, ids=lambda options: "-".join(options))
+def test_muon_equals_torchs_without_its_rounding(options, unrounded, monkeypatch):
+    """With a schedule, gradients that are missing, a group that is added, and state that changes sides."""
+    mine, theirs, *opts = muon_pair(**options)
+    monkeypatch.setattr(ours.Muon, "_torch_step", None)
+    schedules = [lr_scheduler.CosineAnnealingLR(opt, 400, eta_min=1e-4) for opt in opts]
+    for step in range(STEPS):
+        if step == 300:
+            for opt, params in zip(opts, (mine, theirs), strict=True):
+                params += make_params(1, [(2, 3)])
+                opt.add_param_group({"params": params[-1:], "weight_decay": 0.02})
+        if step == 500:
+            states = [copy.deepcopy(opt.state_dict()) for opt in opts]
+            for opt, state in zip(opts, reversed(states), strict=True):
+                opt.load_state_dict(state)
+        step_both(step, mine, theirs, *opts, missing=0.2 if step % 3 == 0 else 0)
+        if step < 300:
+            for schedule in schedules:
+                schedule.step()
+    assert_same_state(*opts)
+
+
+@needs_muon
+@pytest.mark.parametrize("shape", [(32, 32), (64, 16), (16, 64)])
+def test_muon_is_torchs_to_bfloat16(shape):
+    mine, theirs, *opts = muon_pair([shape], torch.float32, lr=0.1, weight_decay=0.0)
+    before = mine[0].detach().clone()
+    for param in (*mine, *theirs):
+        param.grad = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    for opt in opts:
+        opt.step()
+    updates = [(params[0].detach() - before) / 0.1 for params in (mine, theirs)]
+    assert torch.linalg.matrix_norm(updates[0] - updates[1]) < 0.03 * torch.linalg.matrix_norm(updates[1])
+    torch.testing.assert_close(opts[0].state[mine[0]], opts[1].state[theirs[0]])
+
+
+@needs_muon
+def test_muon_has_torchs_signature_and_errors():
+    assert inspect.signature(ours.Muon) == inspect.signature(torch.optim.Muon)
+    with pytest.raises(ValueError, match="only supports 2D parameters"):
+        ours.Muon(make_params())
+    for change in ({"adjust_lr_fn": "other"}, {"momentum": 1.5}):  # which PyTorch takes between steps
+        mine, theirs, *opts = muon_pair()
+        for opt in opts:
+            opt.param_groups[0].update(change)
+        step_both(0, mine, theirs, *opts)
+    mine, theirs, *opts = muon_pair([(2, 3)])
+    for opt in opts:
+        opt.add_param_group({"params": make_params(shapes=[(3,)])})
+        set_grads(0, opt.param_groups[1]["params"])
+        with pytest.raises(ValueError, match="2D matrix"):
+            opt.step()
+
+
+@needs_muon
+def test_muon_takes_gradients_that_move_and_what_is_not_contiguous(unrounded):
+    mine, theirs, *opts = muon_pair([(4, 6)])
+    for params in (mine, theirs):
+        params[0].data = params[0].data.T.contiguous().T
+    for step in range(4):
+        set_grads(step, mine, theirs)
+        for params in (mine, theirs):
+            grad = params[0].grad
+            params[0].grad = grad.T.contiguous().T if step % 2 else grad.repeat_interleave(2, -1)[:, ::2]
+        for opt in opts:
+            opt.step()
+        assert_close(mine, theirs)
+
+
+def test_without_torchs_muon_there_is_none(monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    spec = importlib.util.spec_from_file_location("fastopt.compat.older_torch", ours.__file__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert not hasattr(module, "Muon")
+    assert "Muon" not in module.__all__
+
+
+# Schedule-Free, beside the package that has it.
+
+FREE = [
+    ("ScheduleFreeSGD", "SGDScheduleFree", {}),
+    ("ScheduleFreeSGD", "SGDScheduleFree", {"lr": 0.1, "momentum": 0.6, "warmup_steps": 50, "weight_decay": 0.1}),
+    ("ScheduleFreeSGD", "SGDScheduleFree", {"lr": 0.1, "warmup_steps": 40, "r": 0.75, "weight_lr_power": 1.0}),
+    ("ScheduleFreeAdamW", "AdamWScheduleFree", {}),
+    ("ScheduleFreeAdamW", "AdamWScheduleFree", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.3}),
+    ("ScheduleFreeAdamW", "AdamWScheduleFree", {"lr": 0.1, "warmup_steps": 70, "r": 1.5, "foreach": False}),
+]
+each_free = pytest.mark.parametrize("name", ["ScheduleFreeSGD", "ScheduleFreeAdamW"])
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"lr": -1.0}, ValueError, "lr: expected a finite number >= 0, got -1.0"),
-        ({"lr": torch.tensor(-1.0)}, ValueError, "lr: expected a finite number >= 0, got -1.0"),
-        ({"betas": (0.9, 1.0)}, ValueError, r"beta2: expected a number in \[0, 1\), got 1.0"),
-        ({"betas": 0.9}, TypeError, "betas: expected a pair of numbers, got 0.9"),
-        ({"weight_decay": "much"}, TypeError, "weight_decay: expected a finite number >= 0, got 'much'"),
-        ({"betas": (0.9, 0.9, 0.9)}, TypeError, r"betas: expected a pair of numbers, got \(0.9, 0.9, 0.9\)"),
-    ],
+    ("name", "theirs", "options"), FREE, ids=[f"{name}-{'-'.join(options)}" for name, _, options in FREE]
 )
-def test_lion_refuses_hyper_parameters(options, error, message):
-    with pytest.raises(error, match=f"^{message}$"):
-        ours.Lion(make_params(), **options)
-    with pytest.raises(error, match=f"^{message}$"):
-        ours.Lion(make_params()).add_param_group({"params": make_params(1), **options})
+def test_schedule_free_equals_its_package(name, theirs, options):
+    """With gradients that are missing, evaluations in between, and state that changes sides, in either mode."""
+    package = pytest.importorskip("schedulefree", reason="what is compared with")
+    kinds = [getattr(ours, name), getattr(package, theirs)]
+    models = [make_params(), make_params()]
+    opts = [kind(params, **options) for kind, params in zip(kinds, models, strict=True)]
+    assert inspect.signature(kinds[0]).parameters.keys() == inspect.signature(kinds[1]).parameters.keys()
+    assert opts[0].defaults == {"foreach": True, **opts[1].defaults}
+    for step in range(STEPS):
+        if step % 100 == 0:
+            for opt in opts:
+                opt.eval()
+            assert_close(*models)
+            if step in (300, 600):
+                states = [copy.deepcopy(opt.state_dict()) for opt in opts]
+                for opt, state in zip(opts, reversed(states), strict=True):
+                    opt.load_state_dict(state)
+            for opt in opts:
+                opt.train()
+        if step in (30, 750):
+            states = [copy.deepcopy(opt.state_dict()) for opt in opts]
+            for opt, state in zip(opts, reversed(states), strict=True):
+                opt.load_state_dict(state)
+        set_grads(step, *models, missing=0.2 if step % 3 == 0 else 0)
+        for opt in opts:
+            opt.step()
+        assert_close(*models)
+    group, other = (opt.state_dict()["param_groups"][0] for opt in opts)
+    assert group.keys() == other.keys() - {"y_of"}
+    for key, value in group.items():
+        assert value == pytest.approx(other[key], rel=1e-9)
+    assert {key for state in opts[0].state.values() for key in state} == {"z", "exp_avg_sq"} - (
+        {"exp_avg_sq"} if name == "ScheduleFreeSGD" else set()
+    )
 
 
+@each_free
+def test_schedule_free_follows_a_falling_rate(name):
+    package = pytest.importorskip("schedulefree", reason="what is compared with")
+    theirs = "".join(reversed(name.partition("ScheduleFree")))
+    models = [make_params(), make_params()]
+    opts = [
+        kind(params, lr=0.1)
+        for kind, params in zip((getattr(ours, name), getattr(package, theirs)), models, strict=True)
+    ]
+    schedules = [lr_scheduler.ExponentialLR(opt, 0.99) for opt in opts]
+    for opt in opts:
+        opt.train()
+    for step in range(200):
+        step_both(step, *models, *opts)
+        for schedule in schedules:
+            schedule.step()
+
+
+@each_free
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_schedule_free_train_undoes_eval(name, dtype):
+    params = make_params(dtype=dtype)
+    opt = make_opt(name, params, lr=0.1)
+    for step in range(20):
+        set_grads(step, params)
+        opt.step()
+    before = values(params).copy()
+    for _ in range(2):
+        opt.eval()
+        opt.eval()
+    averages = values(params).copy()
+    assert not np.array_equal(before, averages)
+    with pytest.raises(RuntimeError, match=r"^step: expected an optimizer in train mode, got one in eval mode"):
+        opt.step()
+    opt.train()
+    opt.train()
+    np.testing.assert_array_equal(values(params), before)
+    assert not any("y" in state for state in opt.state.values())
+
+
+@each_free
+def test_schedule_free_is_saved_in_either_mode(name):
+    params = make_params()
+    opt = make_opt(name, params, lr=0.1, warmup_steps=10)
+    for step in range(5):
+        set_grads(step, params)
+        opt.step()
+    opt.eval()
+    others = copy.deepcopy(params)
+    file = io.BytesIO()
+    torch.save(opt.state_dict(), file)
+    file.seek(0)
+    other = getattr(ours, name)(others)
+    other.load_state_dict(torch.load(file))
+    assert [group["train_mode"] for group in other.param_groups] == [False]
+    for one in (opt, other):
+        one.train()
+    for step in range(5, 10):
+        set_grads(step, params, others)
+        opt.step()
+        other.step()
+        np.testing.assert_array_equal(values(params), values(others))
+
+
+@each_free
+def test_schedule_free_groups_that_come_later_have_the_mode(name):
+    params, late = make_params(), make_params(1, LATE)
+    opt = getattr(ours, name)(params, lr=0.1)
+    with pytest.raises(RuntimeError, match="train mode"):
+        opt.step()
+    opt.train()
+    set_grads(0, params)
+    opt.step()
+    opt.add_param_group({"params": late, "lr": 0.2})
+    before = values(params + late).copy()
+    set_grads(1, params + late)
+    opt.step()
+    assert (values(params + late) != before).all()
+    assert [group["k"] for group in opt.param_groups] == [2, 1]
+
+
+# What PyTorch has not.
+
+
+@each_own
+def test_own_hooks_schedules_and_closures(name):
+    (param,) = make_params(shapes=[(3,)])
+    opt, calls = make_opt(name, [param], lr=0.1), []
+    opt.register_step_pre_hook(lambda *_: calls.append("before"))
+    opt.register_step_post_hook(lambda *_: calls.append("after"))
+    schedule = lr_scheduler.StepLR(opt, 1, gamma=0.5)
+
+    def closure():
+        opt.zero_grad()
+        loss = (param**2).sum()
+        loss.backward()
+        return loss
+
+    with torch.no_grad():
+        losses = []
+        for _ in range(4):
+            losses.append(opt.step(closure).item())
+            schedule.step()
+    assert calls == ["before", "after"] * 4
+    assert losses[-1] < losses[0]
+    assert opt.param_groups[0]["lr"] == 0.1 / 16
+
+
+@each_own
+def test_own_state_is_resumed_to_the_bit(name):
+    params = make_params()
+    opt = make_opt(name, [{"params": params[:2]}, {"params": params[2:], "lr": 0.02}], lr=torch.tensor(0.01))
+    for step in range(20):
+        set_grads(step, params, missing=0.2)
+        opt.step()
+    others = copy.deepcopy(params)
+    other = make_opt(name, [{"params": others[:2]}, {"params": others[2:]}])
+    other.load_state_dict(copy.deepcopy(opt.state_dict()))
+    for step in range(20, 40):
+        set_grads(step, params, others, missing=0.2)
+        opt.step()
+        other.step()
+        np.testing.assert_array_equal(values(params), values(others))
+
+
+@each_own
+def test_own_parameters_without_a_gradient_wait(name):
+    """Each parameter is as if it were alone, and had its gradients one after the other."""
+    if name.startswith("ScheduleFree"):
+        pytest.skip("whose groups count the steps, see above")
+    together, alone = make_params(), make_params()
+    opt = make_opt(name, together, lr=0.01)
+    opts = [make_opt(name, [param], lr=0.01) for param in alone]
+    for step in range(30):
+        set_grads(step, together, alone, missing=0.3)
+        opt.step()
+        for param, one in zip(alone, opts, strict=True):
+            if param.grad is not None:
+                one.step()
+        np.testing.assert_array_equal(values(together), values(alone))
+
+
+@each_own
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_own_rules_take_any_layout(name, dtype):
+    models = []
+    for strided in (False, True):
+        made = torch.Generator().manual_seed(0)
+        param = torch.randn(4, 6, dtype=dtype, generator=made)
+        param = (param.repeat_interleave(2, -1)[:, ::2] if strided else param).requires_grad_()
+        opt = make_opt(name, [param], lr=0.1)
+        for _ in range(5):
+            grad = torch.randn(4, 6, dtype=dtype, generator=made)
+            param.grad = grad.T.contiguous().T if strided else grad
+            opt.step()
+        models.append(param.detach())
+    torch.testing.assert_close(*models)
+
+
+@each_own
+def test_own_rules_maximize(name):
+    if name.startswith("ScheduleFree"):
+        assert "maximize" not in inspect.signature(getattr(ours, name)).parameters
+        return
+    one, other = make_params(), make_params()
+    opts = [make_opt(name, one, lr=0.1, maximize=True), make_opt(name, other, lr=0.1)]
+    for step in range(5):
+        set_grads(step, one, other)
+        for param in other:
+            param.grad.neg_()
+        for opt in opts:
+            opt.step()
+        np.testing.assert_array_equal(values(one), values(other))
+
+
+@each_own
+def test_own_rules_on_other_backends(name, backend):
+    params, others = make_params(), make_params()
+    opt, other = make_opt(name, params, lr=0.1), make_opt(name, others, lr=0.1)
+    for step in range(3):
+        set_grads(step, params, others)
+        opt.step()
+        with using(backend):
+            other.step()
+        np.testing.assert_array_equal(values(params), values(others))
+
+
+REFUSED = [
+    ("Lion", {"lr": -1.0}, ValueError, "lr: expected a finite number >= 0, got -1.0"),
+    ("Lion", {"lr": torch.tensor(-1.0)}, ValueError, "lr: expected a finite number >= 0, got -1.0"),
+    ("Lion", {"betas": (0.9, 1.0)}, ValueError, r"beta2: expected a number in \[0, 1\), got 1.0"),
+    ("Lion", {"betas": 0.9}, TypeError, "betas: expected a pair of numbers, got 0.9"),
+    ("Lion", {"weight_decay": "much"}, TypeError, "weight_decay: expected a finite number >= 0, got 'much'"),
+    ("AdEMAMix", {"betas": (0.9, 0.9)}, TypeError, r"betas: expected three numbers, got \(0.9, 0.9\)"),
+    (
+        "AdEMAMix",
+        {"mixing_warmup": 0.5},
+        TypeError,
+        r"mixing_warmup: expected an integer >= 0 and below 2\*\*63, got 0.5",
+    ),
+    ("SignSGD", {"momentum": 1.5}, ValueError, r"momentum: expected a number in \[0, 1\], got 1.5"),
+    ("SignSGD", {"momentum": "much"}, TypeError, r"momentum: expected a number in \[0, 1\], got 'much'"),
+    ("SignSGD", {"decoupled_weight_decay": 3}, TypeError, "decoupled: expected True or False, got 3"),
+    ("FTRL", {"lr": 0.0}, ValueError, "lr: expected a number > 0, got 0.0"),
+    (
+        "FTRL",
+        {"initial_accumulator_value": -0.1},
+        ValueError,
+        "initial_accumulator_value: expected a finite number >= 0, got -0.1",
+    ),
+    ("ADOPT", {"clipped": "yes"}, TypeError, "clipped: expected True or False, got 'yes'"),
+    ("LAMB", {"eps": float("nan")}, ValueError, "eps: expected a finite number >= 0, got nan"),
+    ("ScheduleFreeSGD", {"momentum": 0.0}, ValueError, "momentum: expected a number > 0, got 0.0"),
+    ("ScheduleFreeAdamW", {"r": -1.0}, ValueError, r"r: expected a number in \[0, 5\], got -1.0"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "error", "message"), REFUSED)
+def test_own_rules_refuse_hyper_parameters(name, options, error, message):
+    cls = getattr(ours, name)
+    with pytest.raises(error, match=f"^{message}$"):
+        cls(make_params(), **options)
+    opt = cls(make_params())
+    with pytest.raises(error, match=f"^{message}$"):
+        opt.add_param_group({"params": make_params(1), **options})
+    assert len(opt.param_groups) == 1
+
+
+@each_own
+def test_own_rules_refuse_hyper_parameters_between_steps(name):
+    params = make_params()
+    opt = make_opt(name, params, lr=0.1)
+    set_grads(0, params)
+    opt.step()
+    before = values(params).copy()
+    opt.param_groups[0]["lr"] = -1.0
+    with pytest.raises(ValueError, match=r"^lr: expected a finite number >= 0, got -1\.0$"):
+        opt.step()
+    np.testing.assert_array_equal(values(params), before)
+    opt.param_groups[0]["lr"] = 0.1
+    opt.step()
+
+
+@each_own
 @pytest.mark.parametrize(
     ("param", "grad", "found"),
     [
@@ -831,20 +1133,21 @@ def test_lion_refuses_hyper_parameters(options, error, message):
     ],
     ids=["half", "sparse", "complex"],
 )
-def test_lion_refuses_tensors(param, grad, found):
+def test_own_rules_refuse_tensors(name, param, grad, found):
     first = torch.nn.Parameter(torch.zeros(2))
     first.grad, param.grad = torch.ones(2), grad
-    opt = ours.Lion([first, param], lr=0.1)
+    opt = make_opt(name, [first, param], lr=0.1)
     with pytest.raises(TypeError, match=rf"^params\[0\]\[1\]: expected parameter, .* got a Tensor of .*{found}"):
         opt.step()
     assert torch.equal(first, torch.zeros(2))
     assert not opt.state
 
 
-def test_lion_refuses_memory_in_common():
+@each_own
+def test_own_rules_refuse_memory_in_common(name):
     whole = torch.zeros(5)
     params = [whole[:3], whole[2:]]
     for param in params:
         param.grad = torch.ones(3)
     with pytest.raises(ValueError, match="share"):
-        ours.Lion(params).step()
+        make_opt(name, params).step()

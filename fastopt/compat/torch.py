@@ -3,15 +3,15 @@
 Each class is a subclass of PyTorch's own and overrides the step alone: arguments, parameter groups, hooks, state and
 its saving, and learning rate schedulers are PyTorch's. The step updates dense float32 and float64 parameters on the CPU
 by compiled rules, all of them in one call; any others among the parameters take PyTorch's own step.
+
+Rules that PyTorch has not are optimizers of PyTorch all the same; they refuse such other parameters.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import inf
-from operator import attrgetter
+from operator import attrgetter, index
 from typing import Any, ClassVar, NamedTuple
-
-import numpy as np
 
 from fastopt._extras import require
 from fastopt._typing import Array
@@ -46,8 +46,6 @@ __all__ = [
     "ScheduleFreeSGD",
     "SignSGD",
 ]
-if hasattr(optim, "Muon"):
-    __all__ += ["Muon"]
 
 Tensor = Any
 Group = dict[str, Any]
@@ -63,16 +61,16 @@ _CONVENTIONS = {
     "lr_in_velocity": False,
 }
 
-# What PyTorch has as pairs, or as more.
-_PAIRS: dict[str, tuple[str, ...]] = {
+# What PyTorch has as pairs and threes; a rule has those of the names that it needs.
+_TUPLES = {
     "betas": ("beta1", "beta2", "beta3"),
-    "ns_coefficients": ("ns_coefficient1", "ns_coefficient2", "ns_coefficient3"),
     "etas": ("eta_minus", "eta_plus"),
     "step_sizes": ("step_size_min", "step_size_max"),
+    "ns_coefficients": ("ns_coefficient1", "ns_coefficient2", "ns_coefficient3"),
 }
 
 # How the hyper-parameters of a rule become plain values; they may be tensors of one element.
-_KINDS: dict[str, Callable[[Any], Any]] = {"real": float, "integer": int, "boolean": bool}
+_KINDS: dict[str, Callable[[Any], Any]] = {"real": float, "integer": index, "boolean": bool}
 _READERS = {
     rule: [(name, _KINDS[kind]) for name, (kind, _, _) in zip(rule.hyper_parameters, rule.ranges, strict=False)]
     for rule in RULES
@@ -105,8 +103,8 @@ class _Part:
         self.counters: list[Counter] = []
         self.products: list[Array] = []
         self.momentum = 1.0  # of the next step
+        self.whole: list[Array] = []  # the arrays of a layerwise rule, which has a part for each parameter
         self.streams: list[list[Array]] = [[] for _ in rule.streams]
-        self.layer: list[Array] = []  # the arrays of the one tensor of a layerwise rule
 
     def add(self, place: int, suffix: str, found: _Found) -> None:
         self.places.append(place)
@@ -115,11 +113,8 @@ class _Part:
             self.counters.append(found.counter)
         if found.product is not None:
             self.products.append(found.product)
-        workspace = [np.empty_like(found.arrays[0]) for _ in self.rule.workspace]
-        for stream, array in zip(self.streams, [*found.arrays, *workspace], strict=True):
+        for stream, array in zip(self.streams, found.arrays, strict=True):
             stream.append(array)
-        if self.rule.layerwise:
-            self.layer = [stream[0] for stream in self.streams]
 
     def stands(self) -> bool:
         """Whether the parameters have done `done` steps still."""
@@ -155,6 +150,8 @@ class _Plan:
             rules_of_parts = tuple([part.rule for part in self.parts])
             streams = tuple([part.streams for part in self.parts])
             self.bound = bind(rules_of_parts, streams, [part.suffixes for part in self.parts])
+            for part in self.parts:
+                part.whole = [stream[0] for stream in part.streams] if part.rule.layerwise else []
             self._load(values, [part.streams[GRAD] for part in self.parts])
             for part in self.parts:
                 part.streams = []  # the gradients are not the plan's to keep
@@ -189,22 +186,26 @@ class _Plan:
             return True
         given = tuple([[grads[place] for place in part.places] for part in self.parts])
         try:
-            fits = self.bound.rebind(given) or self.bound.rebind(tuple([[g.numpy() for g in own] for own in given]))
+            if not (self.bound.rebind(given) or self.bound.rebind(tuple([[g.numpy() for g in own] for own in given]))):
+                return False
+            self._load(values, given)
         except (RuntimeError, TypeError):  # a gradient that is sparse, or has a graph
             return False
-        if fits:
-            self._load(values, given)
-        return fits
+        return True
 
     def _load(self, values: list[Values], grads: Sequence[Sequence[Any]]) -> None:
+        """Make the scalars of the next step, for gradients that fit."""
         assert self.bound is not None
-        loaded = []
-        for part, (grad, *_) in zip(self.parts, grads, strict=True):
-            own = (*values[part.group], int(part.done) + 1)
-            if part.layer:
-                param, _, *others = part.layer
-                own = prepared(part.rule, [param, np.asarray(grad), *others], own, part.suffixes[0])
-            loaded.append(own)
+        loaded: list[Values] = []
+        for part in self.parts:
+            *own, step = values[part.group]
+            loaded.append((*own, step or int(part.done) + 1))
+        for i, part in enumerate(self.parts):
+            if part.rule.layerwise:
+                (grad,) = grads[i]
+                part.whole[GRAD] = grad.numpy() if isinstance(grad, torch.Tensor) else grad
+                loaded[i] = prepared(part.rule, part.whole, loaded[i], part.suffixes[0])
+                part.whole[GRAD] = part.whole[0]  # the gradient is not the plan's to keep
         self.bound.load(tuple(loaded))
         for part in self.parts:
             if part.products:
@@ -288,11 +289,6 @@ class _Compiled:
         """Return the update rule that hyper-parameters choose."""
         raise NotImplementedError
 
-    @staticmethod
-    def _named(group: Group) -> Group:
-        """Return hyper-parameters by the names that rules have for them."""
-        return group
-
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters that have a gradient.
 
@@ -340,23 +336,37 @@ class _Compiled:
         """Return the rule of a group and its plain hyper-parameters, or None where the group is PyTorch's to update."""
         if group.get("capturable") or group.get("differentiable"):
             return None, ()
-        if group.get("foreach") and isinstance(group["lr"], torch.Tensor):
+        if self._torch_step is not None and group.get("foreach") and isinstance(group["lr"], torch.Tensor):
             return None, ()
-        rule = self._rule(group)
-        decoupled = group.get("decoupled_weight_decay", self._decoupled)
-        known = {**_CONVENTIONS, **self._conventions, **self._named(group), "decoupled": decoupled}
-        for pair, names in _PAIRS.items():
-            if pair in group:
-                known |= zip(names, group[pair], strict=False)
+        rule, step = self._rule(group), self._next_step(group)
         try:
+            known = self._known(group, rule)
             plain = [kind(known[name]) for name, kind in _READERS[rule]]
             values = (*plain, -1.0 if group.get("maximize") else 1.0, inf)
-            rule.scalars_of(*values, 1)  # refuses what is out of range; PyTorch takes more, between steps most of all
+            rule.scalars_of(*values, step or 1)  # refuses what is out of range; PyTorch takes more, between steps too
         except (KeyError, RuntimeError, TypeError, ValueError):
             if self._torch_step is None:
                 raise
             return None, ()
-        return rule, values
+        return rule, (*values, step)
+
+    def _known(self, group: Group, rule: Rule) -> dict[str, Any]:
+        """Return the hyper-parameters of a group under the names that a rule has for them, and more."""
+        decoupled = group.get("decoupled_weight_decay", self._decoupled)
+        known = {**_CONVENTIONS, **self._conventions, **group, "decoupled": decoupled}
+        for name, parts in _TUPLES.items():
+            if name in group:
+                own = [part for part in parts if part in rule.hyper_parameters]
+                value = group[name]
+                if not isinstance(value, list | tuple) or len(value) != len(own):
+                    expected = "three numbers" if len(own) == 3 else "a pair of numbers"
+                    raise TypeError(f"{name}: expected {expected}, got {value!r}")
+                known |= zip(own, value, strict=True)
+        return known
+
+    def _next_step(self, group: Group) -> int | None:
+        """Return the number of the next step where a group counts them, None where its parameters do."""
+        return None
 
     def _make_plan(self, chosen: list[Rule | None], values: list[Values], grads: list[Any]) -> _Plan:
         """Look at all tensors, and return the plan of the next steps."""
@@ -415,6 +425,7 @@ class _Compiled:
         if len(arrays) < len(tensors):
             return None
         held = [param, *tensors[2:]]
+        arrays += [torch.empty_like(param, memory_format=torch.preserve_format).numpy() for _ in rule.workspace]
         if not self._counts:
             return _Found(0.0 if made else 1.0, arrays, held, None, None, made)
         step = known.get("step")
@@ -724,23 +735,64 @@ class Rprop(_Compiled, optim.Rprop):  # type: ignore[misc]
         return rules.RPROP
 
 
+if hasattr(optim, "Muon"):  # PyTorch 2.9
+    __all__ += ["Muon"]
+
+    class Muon(_Compiled, optim.Muon):  # type: ignore[misc]
+        """Muon, for matrices: ``torch.optim.Muon`` by `fastopt.kernels.muon`; absent where PyTorch is older than 2.9.
+
+        The products of matrices are NumPy's, in the parameter's own type, where PyTorch rounds them to bfloat16:
+        updates differ from PyTorch's by what that takes away, some hundredths of their size.
+
+        Parameters
+        ----------
+        params, lr, weight_decay, momentum, nesterov, ns_coefficients, eps, ns_steps, adjust_lr_fn
+            As in ``torch.optim.Muon``, in its order and with its defaults.
+
+        Examples
+        --------
+        >>> import torch, fastopt.compat.torch
+        >>> weight = torch.nn.Parameter(torch.tensor([[3.0, 0.0], [0.0, -1.0]]))
+        >>> opt = fastopt.compat.torch.Muon([weight], lr=0.1, weight_decay=0.0)
+        >>> (weight**2).sum().backward()
+        >>> opt.step()
+        >>> weight.data.diag()
+        tensor([ 2.9247, -0.8866])
+        """
+
+        _torch_step = _unhooked(optim.Muon.step)
+        _counts = False
+        _match_rms: ClassVar[dict[Any, bool]] = {None: False, "original": False, "match_rms_adamw": True}
+
+        def _known(self, group: Group, rule: Rule) -> dict[str, Any]:
+            known = super()._known(group, rule)
+            return known | {"ns_eps": group["eps"], "match_rms": self._match_rms[group["adjust_lr_fn"]]}
+
+        @staticmethod
+        def _rule(group: Group) -> Rule:
+            return rules.MUON
+
+
 class _Own(_Compiled, optim.Optimizer):  # type: ignore[misc]
-    """A rule that PyTorch has not, as an optimizer of PyTorch: hyper-parameters are checked when they are given."""
+    """An optimizer that PyTorch has not: it checks hyper-parameters, and has no step of PyTorch's to fall back on."""
+
+    def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
+        optim.Optimizer.__init__(self, params, defaults)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters with hyper-parameters of their own, which are checked first."""
         group = {**self.defaults, **param_group}
-        for name, value in group.items():
-            if name in _PAIRS:
-                names = [own for own in _PAIRS[name] if own in self._rule(group).hyper_parameters]
-                if not isinstance(value, list | tuple) or len(value) != len(names):
-                    expected = {2: "a pair of numbers", 3: "three numbers"}[len(names)]
-                    raise TypeError(f"{name}: expected {expected}, got {value!r}")
-                for own, one in zip(names, value, strict=True):
-                    CHECKS[own](own, _plain(one))
-            elif name in CHECKS:
-                CHECKS[name](name, _plain(value))
+        rule = self._rule(group)
+        known = {name: _plain(value) for name, value in self._known(group, rule).items()}
+        rule.scalars_of(*[known[name] for name in rule.hyper_parameters], 1.0, inf, 1)
+        for start in rule.states.values():
+            if isinstance(start, str) and start in CHECKS:
+                CHECKS[start](start, known[start])
         super().add_param_group(param_group)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
 
 
 class Lion(_Own):
@@ -756,6 +808,8 @@ class Lion(_Own):
         Shares of the average in the direction of the step and in the next average, in [0, 1).
     weight_decay : float
         Decoupled: the share of a parameter that goes at rate 1, finite, >= 0.
+    cautious : bool
+        Decay only those elements that the update brings nearer to zero, or leaves where they are.
     maximize : bool
         Climb instead of descending.
 
@@ -788,42 +842,32 @@ class Lion(_Own):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
         *,
+        cautious: bool = False,
         maximize: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
-        optim.Optimizer.__init__(self, params, defaults)
+        super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay, cautious=cautious, maximize=maximize)
 
     @staticmethod
     def _rule(group: Group) -> Rule:
-        return rules.LION
+        return rules.LION_CAUTIOUS if group["cautious"] else rules.LION
 
 
 class SignSGD(_Own):
-    """SignSGD, and with momentum Signum, as an optimizer of PyTorch by `fastopt.kernels.sign_sgd`.
+    """SignSGD, with momentum Signum: `fastopt.SignSGD` as an optimizer of PyTorch, which has it not.
 
     Parameters
     ----------
-    params : iterable of tensors, of (name, tensor), or of groups
-        Dense float32 or float64 parameters on the CPU, updated in place.
-    lr : float or tensor
-        Learning rate, finite, >= 0.
-    momentum : float
-        Share of the average that is kept, in [0, 1].
-    weight_decay : float
-        L2 penalty in the gradient, finite, >= 0.
+    params, maximize
+        As in `Lion`.
+    lr, momentum, weight_decay
+        As in `fastopt.SignSGD`, numbers or tensors of one element.
     decoupled_weight_decay : bool
         Decay the parameter apart from the gradient.
-    maximize : bool
-        Climb instead of descending.
 
     Raises
     ------
     TypeError, ValueError
-        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
-
-    References
-    ----------
-    See `fastopt.kernels.sign_sgd`.
+        As in `Lion`.
 
     Examples
     --------
@@ -842,60 +886,50 @@ class SignSGD(_Own):
         self,
         params: Iterable[Any],
         lr: Any = 1e-4,
+        *,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = False,
-        *,
         maximize: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-            "maximize": maximize,
-        }
-        optim.Optimizer.__init__(self, params, defaults)
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+        )
 
     @staticmethod
     def _rule(group: Group) -> Rule:
-        return rules.SIGNUM if group["momentum"] > 0 else rules.SIGN_SGD
+        return rules.SIGN_SGD if group["momentum"] == 0 else rules.SIGNUM
 
 
 class FTRL(_Own):
-    """FTRL-Proximal as an optimizer of PyTorch by `fastopt.kernels.ftrl`.
+    """FTRL-Proximal: `fastopt.FTRL` as an optimizer of PyTorch, which has it not.
 
     Parameters
     ----------
-    params : iterable of tensors, of (name, tensor), or of groups
-        Dense float32 or float64 parameters on the CPU, updated in place.
-    lr : float or tensor
-        Learning rate, finite, > 0.
-    l1, l2, l2_shrinkage, beta, initial_accumulator_value : float
-        As in `fastopt.FTRL`.
-    weight_decay : float
-        Decoupled: the share of a parameter that goes at rate 1, finite, >= 0.
-    maximize : bool
-        Climb instead of descending.
+    params, maximize
+        As in `Lion`.
+    lr, l1, l2, l2_shrinkage, beta, initial_accumulator_value, weight_decay
+        As in `fastopt.FTRL`, numbers or tensors of one element.
 
     Raises
     ------
     TypeError, ValueError
-        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
-
-    References
-    ----------
-    See `fastopt.kernels.ftrl`.
+        As in `Lion`.
 
     Examples
     --------
     >>> import torch, fastopt.compat.torch
     >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
-    >>> opt = fastopt.compat.torch.FTRL([weight], lr=0.1)
-    >>> (weight**2).sum().backward()
+    >>> opt = fastopt.compat.torch.FTRL([weight], lr=0.5, l1=3.0)
+    >>> weight.grad = torch.tensor([-5.0, 0.5])
     >>> opt.step()
     >>> weight.data
-    tensor([ 0.7451, -1.7427])
+    tensor([1.1365, 0.0000])
     """
 
     _counts = False
@@ -904,26 +938,26 @@ class FTRL(_Own):
         self,
         params: Iterable[Any],
         lr: Any = 1e-3,
+        *,
         l1: float = 0.0,
         l2: float = 0.0,
         l2_shrinkage: float = 0.0,
         beta: float = 0.0,
         initial_accumulator_value: float = 0.1,
         weight_decay: float = 0.0,
-        *,
         maximize: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "l1": l1,
-            "l2": l2,
-            "l2_shrinkage": l2_shrinkage,
-            "beta": beta,
-            "initial_accumulator_value": initial_accumulator_value,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-        }
-        optim.Optimizer.__init__(self, params, defaults)
+        super().__init__(
+            params,
+            lr=lr,
+            l1=l1,
+            l2=l2,
+            l2_shrinkage=l2_shrinkage,
+            beta=beta,
+            initial_accumulator_value=initial_accumulator_value,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
 
     @staticmethod
     def _rule(group: Group) -> Rule:
@@ -931,41 +965,27 @@ class FTRL(_Own):
 
 
 class AdEMAMix(_Own):
-    """AdEMAMix as an optimizer of PyTorch by `fastopt.kernels.ademamix`.
+    """AdEMAMix: `fastopt.AdEMAMix` as an optimizer of PyTorch, which has it not.
 
     Parameters
     ----------
-    params : iterable of tensors, of (name, tensor), or of groups
-        Dense float32 or float64 parameters on the CPU, updated in place.
-    lr : float or tensor
-        Learning rate, finite, >= 0.
-    betas : three of float
-        Shares of the fast average, of the squares and of the slow average that are kept, in [0, 1).
-    mixing, mixing_warmup, beta3_warmup
-        As in `fastopt.AdEMAMix`.
-    eps : float
-        Finite, >= 0.
-    weight_decay : float
-        L2 penalty in the gradient, finite, >= 0.
+    params, maximize
+        As in `Lion`.
+    lr, betas, mixing, mixing_warmup, beta3_warmup, eps, weight_decay
+        As in `fastopt.AdEMAMix`, numbers or tensors of one element.
     decoupled_weight_decay : bool
         Decay the parameter apart from the gradient.
-    maximize : bool
-        Climb instead of descending.
 
     Raises
     ------
     TypeError, ValueError
-        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
-
-    References
-    ----------
-    See `fastopt.kernels.ademamix`.
+        As in `Lion`.
 
     Examples
     --------
     >>> import torch, fastopt.compat.torch
     >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
-    >>> opt = fastopt.compat.torch.AdEMAMix([weight], lr=0.1)
+    >>> opt = fastopt.compat.torch.AdEMAMix([weight], lr=0.1, mixing_warmup=1000, beta3_warmup=1000)
     >>> (weight**2).sum().backward()
     >>> opt.step()
     >>> weight.data
@@ -976,6 +996,7 @@ class AdEMAMix(_Own):
         self,
         params: Iterable[Any],
         lr: Any = 1e-3,
+        *,
         betas: tuple[float, float, float] = (0.9, 0.999, 0.9999),
         mixing: float = 5.0,
         mixing_warmup: int = 0,
@@ -983,21 +1004,20 @@ class AdEMAMix(_Own):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = False,
-        *,
         maximize: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "mixing": mixing,
-            "mixing_warmup": mixing_warmup,
-            "beta3_warmup": beta3_warmup,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-            "maximize": maximize,
-        }
-        optim.Optimizer.__init__(self, params, defaults)
+        super().__init__(
+            params,
+            lr=lr,
+            betas=betas,
+            mixing=mixing,
+            mixing_warmup=mixing_warmup,
+            beta3_warmup=beta3_warmup,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+        )
 
     @staticmethod
     def _rule(group: Group) -> Rule:
@@ -1005,69 +1025,57 @@ class AdEMAMix(_Own):
 
 
 class ADOPT(_Own):
-    """ADOPT as an optimizer of PyTorch by `fastopt.kernels.adopt`; the first step moves nothing.
+    """ADOPT: `fastopt.ADOPT` as an optimizer of PyTorch, which has it not.
 
     Parameters
     ----------
-    params : iterable of tensors, of (name, tensor), or of groups
-        Dense float32 or float64 parameters on the CPU, updated in place.
-    lr : float or tensor
-        Learning rate, finite, >= 0.
-    betas : pair of float
-        Shares of the averages that are kept, in [0, 1).
-    eps : float
-        Smallest root that a gradient is divided by, finite, >= 0.
-    clipped : bool
-        Whether to bound the quotient.
-    weight_decay : float
-        L2 penalty in the gradient, finite, >= 0.
+    params, maximize
+        As in `Lion`.
+    lr, betas, eps, clipped, weight_decay
+        As in `fastopt.ADOPT`, numbers or tensors of one element.
     decoupled_weight_decay : bool
         Decay the parameter apart from the gradient.
-    maximize : bool
-        Climb instead of descending.
 
     Raises
     ------
     TypeError, ValueError
-        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
-
-    References
-    ----------
-    See `fastopt.kernels.adopt`.
+        As in `Lion`.
 
     Examples
     --------
     >>> import torch, fastopt.compat.torch
     >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
     >>> opt = fastopt.compat.torch.ADOPT([weight], lr=0.1)
-    >>> (weight**2).sum().backward()
-    >>> opt.step()
+    >>> for _ in range(3):
+    ...     opt.zero_grad()
+    ...     (weight**2).sum().backward()
+    ...     opt.step()
     >>> weight.data
-    tensor([ 1., -2.])
+    tensor([ 0.9711, -1.9711])
     """
 
     def __init__(
         self,
         params: Iterable[Any],
         lr: Any = 1e-3,
+        *,
         betas: tuple[float, float] = (0.9, 0.9999),
         eps: float = 1e-6,
         clipped: bool = True,
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = False,
-        *,
         maximize: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "clipped": clipped,
-            "weight_decay": weight_decay,
-            "decoupled_weight_decay": decoupled_weight_decay,
-            "maximize": maximize,
-        }
-        optim.Optimizer.__init__(self, params, defaults)
+        super().__init__(
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            clipped=clipped,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            maximize=maximize,
+        )
 
     @staticmethod
     def _rule(group: Group) -> Rule:
@@ -1075,31 +1083,19 @@ class ADOPT(_Own):
 
 
 class LAMB(_Own):
-    """LAMB as an optimizer of PyTorch by `fastopt.kernels.lamb`.
+    """LAMB: `fastopt.LAMB` as an optimizer of PyTorch, which has it not.
 
     Parameters
     ----------
-    params : iterable of tensors, of (name, tensor), or of groups
-        Dense float32 or float64 parameters on the CPU, updated in place.
-    lr : float or tensor
-        Learning rate, finite, >= 0.
-    betas : pair of float
-        Shares of the moments that are kept, in [0, 1).
-    eps : float
-        Finite, >= 0.
-    weight_decay : float
-        Decoupled, and part of the update's norm; finite, >= 0.
-    maximize : bool
-        Climb instead of descending.
+    params, maximize
+        As in `Lion`.
+    lr, betas, eps, weight_decay
+        As in `fastopt.LAMB`, numbers or tensors of one element.
 
     Raises
     ------
     TypeError, ValueError
-        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
-
-    References
-    ----------
-    See `fastopt.kernels.lamb`.
+        As in `Lion`.
 
     Examples
     --------
@@ -1118,14 +1114,13 @@ class LAMB(_Own):
         self,
         params: Iterable[Any],
         lr: Any = 1e-3,
+        *,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         weight_decay: float = 0.0,
-        *,
         maximize: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        optim.Optimizer.__init__(self, params, defaults)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize)
 
     @staticmethod
     def _rule(group: Group) -> Rule:
@@ -1133,81 +1128,122 @@ class LAMB(_Own):
 
 
 class _ScheduleFree(_Own):
-    """What trains at one point and is evaluated at another."""
+    """What the two Schedule-Free rules have in common: the swap for evaluation, and the counts of a group."""
+
+    _counts = False
+
+    def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
+        own = {"k": 0, "train_mode": False, "weight_sum": 0.0, "lr_max": -1.0, "scheduled_lr": 0.0}
+        super().__init__(params, **defaults, **own)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with hyper-parameters of their own, in the mode that the others are in."""
+        if self.param_groups:
+            param_group = {"train_mode": self.param_groups[0]["train_mode"], **param_group}
+        super().add_param_group(param_group)
 
     @staticmethod
     def _inner(group: Group) -> float:
-        """Return where gradients are taken between z and the mean."""
+        """Return the share of the mean in the point where gradients are taken."""
         raise NotImplementedError
 
+    def _next_step(self, group: Group) -> int | None:
+        return int(group["k"]) + 1
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update the parameters that have a gradient; see `SGD`."""
+        """Update the parameters that have a gradient.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss and its gradients anew.
+
+        Returns
+        -------
+        The loss that `closure` returned, else None.
+
+        Raises
+        ------
+        RuntimeError
+            The optimizer is not in train mode.
+        """
         if not all(group["train_mode"] for group in self.param_groups):
-            raise RuntimeError("step: expected the parameters in place, got their means: train() puts them back")
-        return super().step(closure)
+            raise RuntimeError("step: expected an optimizer in train mode, got one in eval mode: call train() first")
+        loss = super().step(closure)
+        for group in self.param_groups:
+            # `schedulefree` weighs the mean by the last two; fastopt's rules know the weights from the number of steps.
+            group["k"] += 1
+            group["scheduled_lr"] = float(group["lr"]) * min(1.0, group["k"] / max(group["warmup_steps"], 1))
+            group["lr_max"] = max(group["scheduled_lr"], group["lr_max"])
+            group["weight_sum"] += group["k"] ** group["r"] * group["lr_max"] ** group["weight_lr_power"]
+        return loss
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def eval(self) -> None:
-        """Put the means, which a model is evaluated with, into the parameters; their copies are kept in the state."""
+        """Put the mean, which a model is evaluated with, into the parameters; their state keeps them as ``y``.
+
+        Where it is there already, nothing is done.
+        """
         for group in self.param_groups:
-            if group["train_mode"]:
-                share = self._inner(group)
-                for param in group["params"]:
-                    state = self.state.get(param, {})
-                    if "z" in state:
-                        state["trained"] = param.detach().clone()
-                        param.add_(state["z"] - param, alpha=1.0 - 1.0 / share)
+            for param, state in self._begun(group, train_mode=True):
+                state["y"] = param.detach().clone(memory_format=torch.preserve_format)
+                param.lerp_(state["z"], 1.0 - 1.0 / self._inner(group))
+                group["y_of"] = group["k"]
             group["train_mode"] = False
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def train(self) -> None:
-        """Put the parameters back, to the bit, in the place of their means."""
+        """Put the parameters back, to the bit, in the place of their mean; to be called before the first step.
+
+        Where they are there already, nothing is done.
+        """
         for group in self.param_groups:
-            for param in group["params"]:
-                if "trained" in self.state.get(param, {}):
-                    param.copy_(self.state[param].pop("trained"))
+            for param, state in self._begun(group, train_mode=False):
+                kept = state.pop("y", None)
+                if kept is not None and group.get("y_of") == group["k"]:
+                    param.copy_(kept)
+                else:  # `schedulefree` has saved the state
+                    param.lerp_(state["z"], 1.0 - self._inner(group))
+            group.pop("y_of", None)
             group["train_mode"] = True
+
+    def _begun(self, group: Group, train_mode: bool) -> list[tuple[Tensor, dict[str, Tensor]]]:
+        """Return the parameters of a group that have a state, with it, where the group is in a mode."""
+        if bool(group["train_mode"]) != train_mode:
+            return []
+        return [(param, self.state[param]) for param in group["params"] if "z" in self.state.get(param, {})]
 
 
 class ScheduleFreeSGD(_ScheduleFree):
-    """Schedule-Free SGD as an optimizer of PyTorch, with the arguments of ``schedulefree.SGDScheduleFree``.
+    """Schedule-Free SGD: `fastopt.ScheduleFreeSGD` with the interface of ``schedulefree.SGDScheduleFree``.
 
-    `train` before training, `eval` before evaluation, as there.
+    `train` before the first step, and `eval` before an evaluation, swap what the parameters are.
 
     Parameters
     ----------
-    params : iterable of tensors, of (name, tensor), or of groups
-        Dense float32 or float64 parameters on the CPU, updated in place.
-    lr : float or tensor
-        Learning rate, finite, >= 0.
-    momentum : float
-        Where gradients are taken between the point that descends and the mean, in (0, 1].
-    weight_decay : float
-        L2 penalty in the gradient, finite, >= 0.
-    warmup_steps, r, weight_lr_power
-        As in `fastopt.ScheduleFreeSGD`.
-    maximize : bool
-        Climb instead of descending.
+    params
+        As in `Lion`.
+    lr, momentum, weight_decay, warmup_steps, r, weight_lr_power, foreach
+        As in ``schedulefree.SGDScheduleFree``, in its order and with its defaults. `foreach` makes no difference.
 
     Raises
     ------
     TypeError, ValueError
-        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
-
-    References
-    ----------
-    See `fastopt.ScheduleFreeSGD`.
+        As in `Lion`.
 
     Examples
     --------
     >>> import torch, fastopt.compat.torch
     >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
     >>> opt = fastopt.compat.torch.ScheduleFreeSGD([weight], lr=0.1)
-    >>> (weight**2).sum().backward()
-    >>> opt.step()
+    >>> opt.train()
+    >>> for _ in range(3):
+    ...     opt.zero_grad()
+    ...     (weight**2).sum().backward()
+    ...     opt.step()
     >>> opt.eval()
     >>> weight.data
-    tensor([ 0.8000, -1.6000])
+    tensor([ 0.6459, -1.2917])
     """
 
     def __init__(
@@ -1215,148 +1251,92 @@ class ScheduleFreeSGD(_ScheduleFree):
         params: Iterable[Any],
         lr: Any = 1.0,
         momentum: float = 0.9,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
         warmup_steps: int = 0,
         r: float = 0.0,
-        weight_lr_power: float = 2.0,
-        *,
-        maximize: bool = False,
+        weight_lr_power: float = 2,
+        foreach: bool | None = True,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps,
-            "r": r,
-            "weight_lr_power": weight_lr_power,
-            "train_mode": True,
-            "maximize": maximize,
-        }
-        optim.Optimizer.__init__(self, params, defaults)
-
-    @staticmethod
-    def _rule(group: Group) -> Rule:
-        return rules.SCHEDULE_FREE_SGD
+        super().__init__(
+            params,
+            lr=lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            r=r,
+            weight_lr_power=weight_lr_power,
+            foreach=foreach,
+        )
 
     @staticmethod
     def _inner(group: Group) -> float:
         return float(group["momentum"])
 
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.SCHEDULE_FREE_SGD
+
 
 class ScheduleFreeAdamW(_ScheduleFree):
-    """Schedule-Free AdamW as an optimizer of PyTorch, with the arguments of ``schedulefree.AdamWScheduleFree``.
+    """Schedule-Free AdamW: `fastopt.ScheduleFreeAdamW` with the interface of ``schedulefree.AdamWScheduleFree``.
 
-    `train` before training, `eval` before evaluation, as there.
+    `train` before the first step, and `eval` before an evaluation, swap what the parameters are.
 
     Parameters
     ----------
-    params : iterable of tensors, of (name, tensor), or of groups
-        Dense float32 or float64 parameters on the CPU, updated in place.
-    lr : float or tensor
-        Learning rate, finite, >= 0.
-    betas : pair of float
-        Where gradients are taken between the point that descends and the mean, in (0, 1), and the share of the second
-        moment that is kept, in [0, 1).
-    eps : float
-        Finite, >= 0.
-    weight_decay : float
-        Share of a parameter that goes at rate 1, finite, >= 0.
-    warmup_steps, r, weight_lr_power
-        As in `fastopt.ScheduleFreeSGD`.
-    maximize : bool
-        Climb instead of descending.
+    params
+        As in `Lion`.
+    lr, betas, eps, weight_decay, warmup_steps, r, weight_lr_power, foreach
+        As in ``schedulefree.AdamWScheduleFree``, in its order and with its defaults. `foreach` makes no difference.
 
     Raises
     ------
     TypeError, ValueError
-        A hyper-parameter does not fit; at a step, a parameter, gradient or state.
-
-    References
-    ----------
-    See `fastopt.ScheduleFreeAdamW`.
+        As in `Lion`.
 
     Examples
     --------
     >>> import torch, fastopt.compat.torch
     >>> weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
-    >>> opt = fastopt.compat.torch.ScheduleFreeAdamW([weight], lr=0.1)
-    >>> (weight**2).sum().backward()
-    >>> opt.step()
+    >>> opt = fastopt.compat.torch.ScheduleFreeAdamW([weight], lr=0.1, warmup_steps=10)
+    >>> opt.train()
+    >>> for _ in range(3):
+    ...     opt.zero_grad()
+    ...     (weight**2).sum().backward()
+    ...     opt.step()
     >>> opt.eval()
     >>> weight.data
-    tensor([ 0.9000, -1.9000])
+    tensor([ 0.9525, -1.9523])
     """
 
     def __init__(
         self,
         params: Iterable[Any],
-        lr: Any = 2.5e-3,
+        lr: Any = 0.0025,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
         warmup_steps: int = 0,
         r: float = 0.0,
         weight_lr_power: float = 2.0,
-        *,
-        maximize: bool = False,
+        foreach: bool | None = True,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps,
-            "r": r,
-            "weight_lr_power": weight_lr_power,
-            "train_mode": True,
-            "maximize": maximize,
-        }
-        optim.Optimizer.__init__(self, params, defaults)
-
-    @staticmethod
-    def _rule(group: Group) -> Rule:
-        return rules.SCHEDULE_FREE_ADAMW
+        super().__init__(
+            params,
+            lr=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            r=r,
+            weight_lr_power=weight_lr_power,
+            foreach=foreach,
+        )
 
     @staticmethod
     def _inner(group: Group) -> float:
         return float(group["betas"][0])
 
-
-if hasattr(optim, "Muon"):  # from version 2.9 on
-
-    class Muon(_Compiled, optim.Muon):  # type: ignore[misc]
-        """Muon: ``torch.optim.Muon`` by `fastopt.kernels.muon`, in the type of the parameters.
-
-        PyTorch makes the Newton-Schulz steps in bfloat16, so the two agree to its rounding.
-
-        Parameters
-        ----------
-        params, lr, weight_decay, momentum, nesterov, ns_coefficients, eps, ns_steps, adjust_lr_fn
-            As in ``torch.optim.Muon``, in its order and with its defaults: matrices alone.
-
-        Examples
-        --------
-        >>> import torch, fastopt.compat.torch
-        >>> weight = torch.nn.Parameter(torch.eye(2))
-        >>> opt = fastopt.compat.torch.Muon([weight], lr=0.1, weight_decay=0.0)
-        >>> (weight * torch.tensor([[2.0, 0.0], [0.0, 1.0]])).sum().backward()
-        >>> opt.step()
-        >>> weight.data
-        tensor([[0.9311, 0.0000],
-                [0.0000, 0.8886]])
-        """
-
-        _torch_step = _unhooked(optim.Muon.step)
-        _counts = False
-
-        @staticmethod
-        def _rule(group: Group) -> Rule:
-            return rules.MUON
-
-        @staticmethod
-        def _named(group: Group) -> Group:
-            return {**group, "ns_eps": group["eps"], "match_rms": group["adjust_lr_fn"] == "match_rms_adamw"}
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
+    @staticmethod
+    def _rule(group: Group) -> Rule:
+        return rules.SCHEDULE_FREE_ADAMW

@@ -104,3 +104,70 @@ def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 def _decades(lines: Iterable[tuple[Sequence[float], Sequence[float]]]) -> float:
     sizes = [size for x, _ in lines for size in x]
     return math.log10(max(sizes) / min(sizes)) + 0.3
+
+
+@styled
+def ratios(
+    panels: Mapping[str, Mapping[str, Mapping[str, float]]],
+    *,
+    label: str = "times as long as fastopt",
+    title: str = "Time of an optimizer step",
+) -> Figure:
+    """Draw how many times as long as fastopt others take, a row per rule and a panel per setting.
+
+    Parameters
+    ----------
+    panels : mapping
+        Titles of the panels to names of the rows to names of contenders to ratios, > 0. Rows are sorted by the ratio of
+        the first contender in the first panel.
+    label : str
+        What the ratios are; those below 1 lie on a grey ground.
+    title : str
+        Title of the picture.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
+    """
+    if not panels or not all(panels.values()):
+        raise ValueError("panels: expected at least one panel with a row")
+    first = next(iter(panels.values()))
+    rows = sorted(first, key=lambda row: next(iter(first[row].values())))
+    contenders = list(dict.fromkeys(name for panel in panels.values() for row in panel.values() for name in row))
+    figure = new_figure(1.9 + 3.3 * len(panels), 1.6 + 0.29 * len(rows))
+    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    values = [ratio for panel in panels.values() for row in panel.values() for ratio in row.values()]
+    low, high = min(0.5, min(values) / 1.4), max(2.0, max(values) * 1.4)
+    for ax, (panel, found) in zip(axes, panels.items(), strict=True):
+        ax.axvspan(low, 1, color=GREY, alpha=0.15, linewidth=0)
+        ax.axvline(1, color=GREY, linewidth=1.2)
+        for k, name in enumerate(contenders):
+            lift = 0.22 * ((len(contenders) - 1) / 2 - k)  # so that equal ratios do not hide each other
+            known = [(found[row][name], y + lift) for y, row in enumerate(rows) if name in found.get(row, {})]
+            ax.plot(
+                [ratio for ratio, _ in known],
+                [y for _, y in known],
+                color=COLOURS[k % len(COLOURS)],
+                marker=MARKERS[k % len(MARKERS)],
+                linestyle="none",
+                markersize=5,
+                label=name,
+            )
+        ax.set_xscale("log")
+        ax.set_xlim(low, high)
+        ticks = [tick for decade in (0.01, 0.1, 1, 10, 100, 1000) for tick in (decade, 2 * decade, 5 * decade)]
+        ax.set_xticks([tick for tick in ticks if low <= tick <= high])
+        ax.minorticks_off()
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
+        ax.set_yticks(range(len(rows)), rows)
+        ax.set_ylim(-0.7, len(rows) - 0.3)
+        ax.set_title(panel)
+        ax.set_xlabel(label)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.legend(handles=axes[0].get_lines()[1:], loc="outside lower center", ncols=len(contenders))
+    return figure
