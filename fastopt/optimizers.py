@@ -1814,14 +1814,14 @@ class _ScheduleFree(Optimizer, Averaging):
         Parameters
         ----------
         grads, **options
-            As in `Optimizer.step`; gradients are those at the parameters as they are between steps.
+            As in `fastopt.Optimizer.step`; gradients are those at the parameters as they are between steps.
 
         Raises
         ------
         RuntimeError
             The parameters are swapped for their mean: `train` puts them back.
         TypeError, ValueError, IndexError
-            As in `Optimizer.step`.
+            As in `fastopt.Optimizer.step`.
         """
         self._refuse_averages("step")
         return super().step(grads, **options)
@@ -1832,12 +1832,12 @@ class _ScheduleFree(Optimizer, Averaging):
         Returns
         -------
         dict
-            As in `Optimizer.state_dict`.
+            As in `fastopt.Optimizer.state_dict`.
         """
         return {**super().state_dict(), **self._trained_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned, and whether it was saved after `eval`; see `Optimizer`."""
+        """Take over what `state_dict` returned, and whether it was saved after `eval`; see `fastopt.Optimizer`."""
         found = taken(state)
         trained = self._take_trained(found)
         super().load_state_dict(found)

@@ -152,7 +152,8 @@ class StepLR(LRScheduler):
     """A fall by the factor `gamma` every `step_size` steps: ``lr * gamma ** (step // step_size)``."""
 
     def __init__(self, optimizer: Any, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size, self.gamma = step_size, gamma
+        self.step_size: int = step_size
+        self.gamma: float = gamma
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, lr: float, group: int) -> Schedule:
@@ -163,7 +164,7 @@ class MultiStepLR(LRScheduler):
     """A fall by the factor `gamma` at each of the `milestones`, twice at one that is named twice."""
 
     def __init__(self, optimizer: Any, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.milestones = Counter(_COUNT(f"milestones[{i}]", one) for i, one in enumerate(milestones))
+        self.milestones: Counter[int] = Counter(_COUNT(f"milestones[{i}]", one) for i, one in enumerate(milestones))
         self.gamma: float = _FACTOR("gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
@@ -196,7 +197,7 @@ class LinearLR(LRScheduler):
     ) -> None:
         self.start_factor: float = real(above=0, at_most=1)("start_factor", start_factor)
         self.end_factor: float = real(at_least=0, at_most=1)("end_factor", end_factor)
-        self.total_iters = total_iters
+        self.total_iters: int = total_iters
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, lr: float, group: int) -> Schedule:
@@ -207,7 +208,7 @@ class ExponentialLR(LRScheduler):
     """The same factor at every step: ``lr * gamma ** step``."""
 
     def __init__(self, optimizer: Any, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = gamma
+        self.gamma: float = gamma
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, lr: float, group: int) -> Schedule:
@@ -218,7 +219,8 @@ class PolynomialLR(LRScheduler):
     """A fall to zero over `total_iters` steps: ``lr * (1 - step / total_iters) ** power``."""
 
     def __init__(self, optimizer: Any, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
-        self.total_iters, self.power = total_iters, power
+        self.total_iters: int = total_iters
+        self.power: float = power
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, lr: float, group: int) -> Schedule:
@@ -229,7 +231,8 @@ class CosineAnnealingLR(LRScheduler):
     """Half a cosine from the rate to `eta_min` over `T_max` steps, and back again."""
 
     def __init__(self, optimizer: Any, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max, self.eta_min = T_max, eta_min
+        self.T_max: int = T_max
+        self.eta_min: float = eta_min
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, lr: float, group: int) -> Schedule:
@@ -240,7 +243,9 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     """Half cosines from the rate to `eta_min`: the first over `T_0` steps, each `T_mult` times as long as the last."""
 
     def __init__(self, optimizer: Any, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
+        self.T_0: int = T_0
+        self.T_mult: int = T_mult
+        self.eta_min: float = eta_min
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, lr: float, group: int) -> Schedule:
@@ -251,7 +256,7 @@ class LambdaLR(LRScheduler):
     """The rate times a function of the number of steps; a list has one function for each group."""
 
     def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
-        self.lr_lambdas = _by_group("lr_lambda", lr_lambda, optimizer)
+        self.lr_lambdas: list[Any] = _by_group("lr_lambda", lr_lambda, optimizer)
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, lr: float, group: int) -> Schedule:
@@ -260,7 +265,7 @@ class LambdaLR(LRScheduler):
 
 
 class MultiplicativeLR(LambdaLR):
-    """The latest rate times a function of the number of steps: ``lr * f(1) * ... * f(step)``."""
+    """The latest rate times a function of the number of steps: the product of ``f(1)`` to ``f(step)``."""
 
     def _schedule(self, lr: float, group: int) -> Schedule:
         factor = self.lr_lambdas[group]
@@ -313,9 +318,8 @@ class CyclicLR(_WithMomentum):
         if scale_fn is not None:
             raise ValueError("scale_fn: expected None, since fastopt's Cyclical has modes by name, got a function")
         self.optimizer = optimizer
-        self.base, self.most = (
-            _by_group(name, lr, optimizer) for name, lr in (("base_lr", base_lr), ("max_lr", max_lr))
-        )
+        self.base: list[Any] = _by_group("base_lr", base_lr, optimizer)
+        self.most: list[Any] = _by_group("max_lr", max_lr, optimizer)
         self._check_momentum(cycle_momentum)
         self._others = (step_size_up, step_size_down, mode, gamma, base_momentum, max_momentum)
         super().__init__(optimizer, last_epoch)
@@ -351,7 +355,7 @@ class OneCycleLR(_WithMomentum):
             total_steps = count("epochs", epochs) * count("steps_per_epoch", steps_per_epoch)
         self.optimizer = optimizer
         self.total_steps: int = integer(1)("total_steps", total_steps)
-        self.most = _by_group("max_lr", max_lr, optimizer)
+        self.most: list[Any] = _by_group("max_lr", max_lr, optimizer)
         self._check_momentum(cycle_momentum)
         self._others = (self.total_steps, pct_start, anneal_strategy, div_factor, final_div_factor, three_phase)
         self._momenta = (base_momentum, max_momentum)
@@ -372,7 +376,7 @@ class ChainedScheduler(LRScheduler):
     """The product of what several schedulers make of the rate."""
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Any = None) -> None:
-        self.schedulers = _of_one_optimizer(schedulers, optimizer)
+        self.schedulers: list[LRScheduler] = _of_one_optimizer(schedulers, optimizer)
         super().__init__(self.schedulers[0].optimizer)
 
     def _schedule(self, lr: float, group: int) -> Schedule:
@@ -386,7 +390,8 @@ class SequentialLR(LRScheduler):
     def __init__(
         self, optimizer: Any, schedulers: Sequence[LRScheduler], milestones: Sequence[int], last_epoch: int = -1
     ) -> None:
-        self.schedulers, self.milestones = _of_one_optimizer(schedulers, optimizer), tuple(milestones)
+        self.schedulers: list[LRScheduler] = _of_one_optimizer(schedulers, optimizer)
+        self.milestones: tuple[int, ...] = tuple(milestones)
         super().__init__(optimizer, last_epoch)
 
     def _schedule(self, lr: float, group: int) -> Schedule:
@@ -426,7 +431,15 @@ class ReduceLROnPlateau:
             group.lr = schedule(0)
         self.last_epoch += 1
 
-    get_last_lr = LRScheduler.get_last_lr
+    def get_last_lr(self) -> list[float]:
+        """Return the rate of each group.
+
+        Returns
+        -------
+        list of float
+            As they are in the optimizer.
+        """
+        return [group.lr for group in self.optimizer.groups]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on.

@@ -961,7 +961,8 @@ class Muon(_Keras, optimizers.Muon):
             ns_steps=ns_steps,
             ns_eps=1e-7 * (1 - share),
         )
-        self.params, self._split = params, not is_grouped(params)
+        self.params: Any = params
+        self._split = not is_grouped(params)
 
     def add_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters with hyper-parameters of their own, to those that were given as groups; see `fastopt.Muon`."""
