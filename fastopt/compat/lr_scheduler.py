@@ -75,7 +75,23 @@ def _initial(optimizer: Any) -> list[float]:
     return rates
 
 
-class LRScheduler(ABC):
+class _OfOptimizer:
+    """What every scheduler can tell of its optimizer."""
+
+    optimizer: Any
+
+    def get_last_lr(self) -> list[float]:
+        """Return the rate of each group.
+
+        Returns
+        -------
+        list of float
+            As they are in the optimizer.
+        """
+        return [group.lr for group in self.optimizer.groups]
+
+
+class LRScheduler(_OfOptimizer, ABC):
     """What the schedulers have in common.
 
     Attributes
@@ -113,16 +129,6 @@ class LRScheduler(ABC):
         """Set the rates of the next step, or of step number `epoch`."""
         self.last_epoch = self.last_epoch + 1 if epoch is None else _COUNT("epoch", epoch)
         self._set()
-
-    def get_last_lr(self) -> list[float]:
-        """Return the rate of each group.
-
-        Returns
-        -------
-        list of float
-            As they are in the optimizer.
-        """
-        return [group.lr for group in self.optimizer.groups]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on.
@@ -399,7 +405,7 @@ class SequentialLR(LRScheduler):
         return schedules.Sequential(parts, self.milestones)
 
 
-class ReduceLROnPlateau:
+class ReduceLROnPlateau(_OfOptimizer):
     """A fall by `factor` when a metric has not become better for `patience` epochs: ``scheduler.step(metric)``."""
 
     def __init__(
@@ -430,16 +436,6 @@ class ReduceLROnPlateau:
             schedule.update(metric)
             group.lr = schedule(0)
         self.last_epoch += 1
-
-    def get_last_lr(self) -> list[float]:
-        """Return the rate of each group.
-
-        Returns
-        -------
-        list of float
-            As they are in the optimizer.
-        """
-        return [group.lr for group in self.optimizer.groups]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on.
