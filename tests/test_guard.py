@@ -96,7 +96,8 @@ def good(data):
 def test_a_rate_far_too_high_ends_about_as_well_as_a_good_one(optimizer, times, data, good):
     """The spiral is not learnt by a network that a first explosion has left half dead."""
     # A rate up to three times lower than need be, and the updates that were lost, cost some.
-    assert accuracy_on_spiral(optimizer, times, 0, data, ExplosionGuard()) > good[optimizer] - 0.2
+    slack = 0.2 if optimizer == "schedulefreesgd" else 0.15  # 0.16 lost at 0.3 times its rate, with no explosion
+    assert accuracy_on_spiral(optimizer, times, 0, data, ExplosionGuard()) > good[optimizer] - slack
 
 
 @pytest.mark.parametrize("seed", [1, 2])
